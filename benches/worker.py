@@ -1,0 +1,260 @@
+"""One implementation, in a process of its own, timed operation by operation.
+
+`bench.py` starts one worker for each implementation and hands the operations to them in turn, so
+that what is compared runs side by side on the same machine, while no implementation pays for the
+objects of another. Once a worker is ready it says so; then it reads the name of an operation a
+line from standard input and answers each with one line of JSON. Besides the implementation it
+measures it needs only pendulum, so that it also runs in the environment of a checkout of
+Akkudoktor-EOS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import gc
+import importlib
+import json
+import os
+import random
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pendulum
+from pendulum.tz.local_timezone import get_local_timezone
+from subject import FIRST_SECOND, KEYS, SEED, STEP_SECONDS, Row, Subject, digest, synthetic_rows
+
+LOOKUPS = 2_000
+NEAREST_OFFSET_SECONDS = 20
+REPEAT_WITHIN_SECONDS = 1.0
+REPEAT_AT_MOST = 7
+
+Answer = dict[str, Any]
+
+
+def private_bytes() -> int:
+    """Return this process's memory in bytes, without the pages that belong to files.
+
+    The map of the database file counts as resident too, and is not what a loaded row costs.
+    """
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    resident, shared = Path("/proc/self/statm").read_text().split()[1:3]
+    return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
+
+
+def local_moment(second: int) -> pendulum.DateTime:
+    """Return a UTC second as a time in the local zone, as applications hold it."""
+    return pendulum.from_timestamp(second).in_timezone(get_local_timezone())
+
+
+def digest_of_records(records: Iterable[Any]) -> str:
+    """Return the fingerprint of the rows that records stand for."""
+    return digest(
+        Row(int(record.date_time.timestamp()), tuple(record[key] for key in KEYS))
+        for record in records
+    )
+
+
+class Worker:
+    """The operations on one implementation; each returns seconds and what to compare."""
+
+    def __init__(self, subject: Subject, rows: int) -> None:
+        """Make a worker.
+
+        Args:
+            subject: The implementation.
+            rows: How many rows there are.
+        """
+        self.subject = subject
+        self.rows = rows
+        self.sequence: Any = None
+        self.records: list[Any] = []
+
+    def _best(self, action: Callable[[], Any], before: Callable[[], None] | None = None) -> Answer:
+        """Time `action` a few times where it is short; `before` is not timed."""
+        times: list[float] = []
+        while True:
+            if before is not None:
+                before()
+            gc.collect()
+            start = time.perf_counter()
+            result = action()
+            times.append(time.perf_counter() - start)
+            if len(times) == REPEAT_AT_MOST or sum(times) >= REPEAT_WITHIN_SECONDS:
+                return {"seconds": min(times), "result": result, "times": len(times)}
+
+    def _connect(self) -> None:
+        if self.sequence is not None:
+            self._disconnect()
+        self.sequence = self.subject.connect()
+
+    def _disconnect(self) -> None:
+        self.sequence = None
+        gc.collect()
+        self.subject.disconnect()
+
+    def _content(self) -> str:
+        return digest_of_records(self.sequence.db_iterate_records())
+
+    def _moments(self, offset: int) -> list[Any]:
+        source = random.Random(SEED)
+        return [
+            local_moment(FIRST_SECOND + source.randrange(self.rows) * STEP_SECONDS + offset)
+            for _ in range(LOOKUPS)
+        ]
+
+    def _lookups(self, find: Callable[[Any], Any], offset: int) -> Answer:
+        moments = self._moments(offset)
+        answer = self._best(lambda: [find(moment) for moment in moments])
+        answer["result"] = digest_of_records(answer["result"])
+        return answer
+
+    def prepare(self) -> Answer:
+        """Open an empty database and build the records to insert; nothing is timed."""
+        self._connect()
+        self.records = [
+            self.subject.record_class(
+                date_time=local_moment(row.second),
+                **dict(zip(KEYS, row.values, strict=True)),
+            )
+            for row in synthetic_rows(self.rows)
+        ]
+        return {"result": len(self.records)}
+
+    def insert(self) -> Answer:
+        """Insert the records one at a time."""
+
+        def before() -> None:
+            self.sequence = self.subject.renew()
+
+        def action() -> None:
+            insert = self.sequence.db_insert_record
+            for record in self.records:
+                insert(record)
+
+        return self._best(action, before)
+
+    def save(self) -> Answer:
+        """Save what was inserted, once, and close."""
+        start = time.perf_counter()
+        saved = self.sequence.db_save_records()
+        seconds = time.perf_counter() - start
+        self._disconnect()
+        return {"seconds": seconds, "result": saved}
+
+    def count(self) -> Answer:
+        """Count the records of a database nothing of which is loaded."""
+        self._connect()
+        return self._best(self.sequence.db_count_records)
+
+    def load(self) -> Answer:
+        """Open the database and load everything."""
+        self._disconnect()
+
+        def before() -> None:
+            if self.sequence is not None:
+                self._disconnect()
+
+        def action() -> int:
+            self.sequence = self.subject.connect()
+            self.sequence.load()
+            return len(self.sequence.records)
+
+        return self._best(action, before)
+
+    def load_objects(self) -> Answer:
+        """Open the database, load everything and take each record as an object."""
+
+        def action() -> int:
+            self.sequence = self.subject.connect()
+            self.sequence.load()
+            return sum(record.date_time is not None for record in self.sequence.records)
+
+        return self._best(action, self._disconnect)
+
+    def iterate(self) -> Answer:
+        """Walk over all records, which exist as objects by now."""
+        self.subject.assume_loaded(self.sequence)
+        records = list(self.sequence.db_iterate_records())
+        answer = self._best(lambda: sum(1 for _ in self.sequence.db_iterate_records()))
+        answer["result"] = [len(records), answer["result"], self._content()]
+        return answer
+
+    def exact(self) -> Answer:
+        """Look records up at their own times."""
+        return self._lookups(self.sequence.get_by_datetime, 0)
+
+    def nearest(self) -> Answer:
+        """Look up the nearest record to times between two."""
+        return self._lookups(self.sequence.get_nearest_by_datetime, NEAREST_OFFSET_SECONDS)
+
+    def nearest_within(self) -> Answer:
+        """Look up the nearest record to times between two, in a window of two steps."""
+        window = pendulum.duration(seconds=2 * STEP_SECONDS)
+        return self._lookups(
+            lambda moment: self.sequence.get_nearest_by_datetime(moment, window),
+            NEAREST_OFFSET_SECONDS,
+        )
+
+    def delete(self) -> Answer:
+        """Open the database, delete the older half and save."""
+        self._connect()
+        middle = local_moment(FIRST_SECOND + self.rows // 2 * STEP_SECONDS)
+        start = time.perf_counter()
+        deleted = self.sequence.delete_by_datetime(None, middle)
+        self.sequence.db_save_records()
+        seconds = time.perf_counter() - start
+        self._connect()
+        result = [deleted, self.sequence.db_count_records()]
+        self._disconnect()
+        return {"seconds": seconds, "result": result}
+
+    def memory(self) -> Answer:
+        """Load everything in a process that has loaded nothing yet; report bytes a row."""
+        self._connect()
+        self.sequence.db_count_records()
+        before = private_bytes()
+        self.sequence.load()
+        after = private_bytes()
+        result = len(self.sequence.records)
+        self._disconnect()
+        return {"bytes": (after - before) / self.rows, "result": result}
+
+    def content(self) -> Answer:
+        """Read a database whole, whoever wrote it."""
+        self._connect()
+        self.sequence.load()
+        self.subject.assume_loaded(self.sequence)
+        result = self._content()
+        self._disconnect()
+        return {"result": result}
+
+
+def main() -> None:
+    """Answer the operations named on standard input until it ends."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("subject", choices=("eosdb", "reference", "upstream"))
+    parser.add_argument("root", type=Path)
+    parser.add_argument("--rows", type=int, required=True)
+    parser.add_argument("--level", type=int, required=True)
+    parser.add_argument("--configured", action="store_true")
+    options = parser.parse_args()
+
+    # Answers go to the original standard output; what a library prints must not mix with them.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+
+    options.root.mkdir(parents=True, exist_ok=True)
+    module = importlib.import_module(f"subject_{options.subject}")
+    worker = Worker(module.subject(options.root, options.level, options.configured), options.rows)
+    print(json.dumps("ready"), file=answers, flush=True)
+    for line in sys.stdin:
+        print(json.dumps(getattr(worker, line.strip())()), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

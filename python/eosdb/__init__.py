@@ -1,0 +1,119 @@
+"""eosdb: the fast, safe record database for home-energy data.
+
+A sequence of timestamped pydantic records is kept in a database and loaded as it is needed::
+
+    import eosdb
+
+    class Power(eosdb.DataRecord):
+        power_w: float | None = None
+
+    class House(eosdb.DataSequence):
+        records: list[Power] = []
+
+        def db_namespace(self) -> str:
+            return "house"
+
+    with eosdb.LMDBDatabase("house.db") as db:
+        house = House(database=db)
+        house.update_value(eosdb.to_datetime("2026-01-01T00:00:00+01:00"), power_w=310.0)
+        house.save()
+"""
+
+from __future__ import annotations
+
+from ._core import register_type
+from .abc import DatabaseABC, DatabaseBackendABC
+from .data_record import DataRecord
+from .data_sequence import DataSequence
+from .datetimes import DateTime, Duration, to_datetime, to_duration
+from .errors import (
+    ArgumentTypeError,
+    DamagedRecordError,
+    DatabaseClosedError,
+    DiskFullError,
+    DuplicateRecordError,
+    EosdbError,
+    ForeignProcessError,
+    ForkedError,
+    InvalidArgumentError,
+    InvalidKeyError,
+    InvalidNamespaceError,
+    LoadPhaseError,
+    NaiveDatetimeError,
+    ReadOnlyError,
+    StorageError,
+    TimestampRangeError,
+    UnknownKeyError,
+)
+from .lmdb_database import LMDBDatabase
+from .memory_database import MemoryDatabase
+from .mixin import DatabaseRecordMixin, DatabaseRecordProtocolMixin
+from .protocols import (
+    DatabaseRecordProtocol,
+    DataRecordProtocol,
+    T_DatabaseRecordProtocol,
+    T_Record,
+)
+from .settings import DatabaseSettings
+from .timestamps import (
+    DATABASE_METADATA_KEY,
+    UNBOUND_END,
+    UNBOUND_START,
+    UNBOUND_WINDOW,
+    DatabaseRecordProtocolLoadPhase,
+    DatabaseTimestamp,
+    DatabaseTimestampType,
+    DatabaseTimeWindowType,
+    _DatabaseTimestampUnbound,
+    _DatabaseTimeWindowUnbound,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DATABASE_METADATA_KEY",
+    "UNBOUND_END",
+    "UNBOUND_START",
+    "UNBOUND_WINDOW",
+    "ArgumentTypeError",
+    "DamagedRecordError",
+    "DataRecord",
+    "DataRecordProtocol",
+    "DataSequence",
+    "DatabaseABC",
+    "DatabaseBackendABC",
+    "DatabaseClosedError",
+    "DatabaseRecordMixin",
+    "DatabaseRecordProtocol",
+    "DatabaseRecordProtocolLoadPhase",
+    "DatabaseRecordProtocolMixin",
+    "DatabaseSettings",
+    "DatabaseTimeWindowType",
+    "DatabaseTimestamp",
+    "DatabaseTimestampType",
+    "DateTime",
+    "DiskFullError",
+    "DuplicateRecordError",
+    "Duration",
+    "EosdbError",
+    "ForeignProcessError",
+    "ForkedError",
+    "InvalidArgumentError",
+    "InvalidKeyError",
+    "InvalidNamespaceError",
+    "LMDBDatabase",
+    "LoadPhaseError",
+    "MemoryDatabase",
+    "NaiveDatetimeError",
+    "ReadOnlyError",
+    "StorageError",
+    "T_DatabaseRecordProtocol",
+    "T_Record",
+    "TimestampRangeError",
+    "UnknownKeyError",
+    "_DatabaseTimeWindowUnbound",
+    "_DatabaseTimestampUnbound",
+    "register_type",
+    "to_datetime",
+    "to_duration",
+]

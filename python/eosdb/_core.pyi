@@ -1,0 +1,237 @@
+"""The native core of eosdb. Everything here is used through the classes of `eosdb`."""
+
+from collections.abc import Iterator
+from os import PathLike
+from typing import Any, final
+
+from typing_extensions import disjoint_base
+
+from .timestamps import DatabaseTimestamp
+
+__all__ = [
+    "RecordClass",
+    "RecordIterator",
+    "RecordsBase",
+    "SequenceState",
+    "Store",
+    "enter",
+    "gzip_decode",
+    "gzip_encode",
+    "read_metadata",
+    "register_type",
+    "unpickle",
+    "write_metadata",
+]
+
+def enter(owner: object) -> SequenceState:
+    """Return the state of the sequence `owner`, made and brought up to date if need be."""
+
+def gzip_encode(data: bytes, level: int) -> bytes:
+    """Compress `data` as a stored value at `level` (0 leaves it as it is)."""
+
+def gzip_decode(data: bytes) -> bytes:
+    """Decompress a stored value; data that is not compressed is returned as it is."""
+
+def read_metadata(data: bytes) -> dict[str, Any]:
+    """Read metadata: a pickled dictionary of plain values. Nothing in it is executed."""
+
+def write_metadata(metadata: dict[str, Any]) -> bytes:
+    """Write metadata as a pickle that any Python reads."""
+
+def unpickle(pickle: bytes) -> Any:
+    """Return what a pickle of plain data describes; refuse it, unexecuted, if it names more."""
+
+def register_type(module: str, name: str) -> None:
+    """Let stored values name the class or function `module.name`."""
+
+@final
+class RecordClass:
+    """The way from rows to records of one class, and back."""
+
+    def __new__(cls, class_: type[Any], fields: list[tuple[str, int]] | None) -> RecordClass: ...
+    def read(self, time: int, pickle: bytes) -> Any:
+        """Return the record that a pickle describes, at the second `time`."""
+
+    def write(self, record: Any) -> bytes:
+        """Return the pickle of a record."""
+
+@final
+class RecordIterator(Iterator[Any]):
+    """An iterator over the known records of a span."""
+
+    def __iter__(self) -> RecordIterator: ...
+    def __next__(self) -> Any: ...
+
+@disjoint_base
+class RecordsBase:
+    """What ties a list of records to the state it shows."""
+
+    def __new__(cls, state: SequenceState) -> RecordsBase: ...
+    @property
+    def state(self) -> SequenceState:
+        """The state that the list shows."""
+
+@final
+class SequenceState:
+    """The state of one sequence: its known rows and what is pending."""
+
+    def __new__(cls) -> SequenceState: ...
+
+    # Lookups
+    def get(self, target: object) -> Any | None:
+        """Return the record at the instant `target`, or None."""
+
+    def nearest(self, target: object, reach: int | None) -> Any | None:
+        """Return the record nearest to `target`, at most `reach` microseconds away, or None."""
+
+    def neighbor(self, target: object, backwards: bool) -> DatabaseTimestamp | None:
+        """Return the timestamp of the record before `target`, or of the one after it."""
+
+    def range(self) -> tuple[DatabaseTimestamp | None, DatabaseTimestamp | None]:
+        """Return the timestamps of the first and the last record, None if there is none."""
+
+    def count(self) -> int:
+        """Return how many records there are, loaded or not."""
+
+    # Changes
+    def insert(self, record: Any, mark_dirty: bool) -> None:
+        """Add `record`; unless `mark_dirty` it is not saved."""
+
+    def mark_dirty(self, target: object) -> bool:
+        """Mark the live record at `target` to be saved; tell whether there is one."""
+
+    def delete(self, start: object | None, end: object | None) -> int:
+        """Delete the records of `[start, end)`; return how many there were."""
+
+    def delete_known(self, target: object) -> None:
+        """Delete the known record at the instant of `target`."""
+
+    # Loading
+    def load(self, start: object | None, end: object | None) -> int:
+        """Make the records of `[start, end)` known; return how many became known."""
+
+    def covers(self, start: object | None, end: object | None) -> bool:
+        """Tell whether all of `[start, end)` was read from storage."""
+
+    @property
+    def loaded_range(self) -> tuple[DatabaseTimestamp, DatabaseTimestamp] | None:
+        """The smallest range that holds everything read from storage, None if nothing was."""
+
+    phase: int
+    """How far loading has come: 0 nothing, 1 a window, 2 everything."""
+
+    storage_initialized: bool
+    """Whether the metadata of the storage was read."""
+
+    metadata_saved: bool
+    """Whether storage holds metadata of the namespace."""
+
+    # Known rows
+    def __len__(self) -> int: ...
+    def at(self, position: int) -> Any:
+        """Return the known record at `position`, which must be less than the length."""
+
+    def position(self, target: object) -> int:
+        """Return the position that a record at the instant of `target` has or would have."""
+
+    def knows(self, target: object) -> bool:
+        """Tell whether a known record lies at the instant of `target`."""
+
+    def iterate(self, start: object | None, end: object | None) -> RecordIterator:
+        """Iterate over the known records of `[start, end)`."""
+
+    def timestamps_known(self) -> list[DatabaseTimestamp]:
+        """Return the timestamps of the known records, sorted."""
+
+    def timestamp_at(self, position: int) -> DatabaseTimestamp:
+        """Return the timestamp of the known record at `position`."""
+
+    def timestamps_marked(self, mark: str) -> list[DatabaseTimestamp]:
+        """Return the timestamps that carry a mark: "dirty", "new" or "deleted"; sorted."""
+
+    def clear_marks(self, mark: str) -> None:
+        """Take back every mark of this kind; see `timestamps_marked`."""
+
+    def damaged(self) -> list[tuple[DatabaseTimestamp, str]]:
+        """Return (timestamp, cause) of the values found damaged."""
+
+    def clear(self) -> None:
+        """Forget every known record, saved or not; deletions stay pending."""
+
+    def forget_loaded(self) -> None:
+        """Forget everything that came from storage; what is pending stays."""
+
+    # Saving and copies
+    def save(self, metadata: bytes | None, *, even_alone: bool) -> int:
+        """Save what is pending and `metadata` in one transaction; return how many rows."""
+
+    def fork(self) -> SequenceState:
+        """Return a state of its own with the same rows and marks; live records are shared."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> SequenceState: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+    def __setstate__(self, state: tuple[list[Any], list[int], list[int], int]) -> None: ...
+
+@final
+class Store:
+    """A store of the core: namespaces of ordered keys and values."""
+
+    @staticmethod
+    def lmdb(
+        path: str | PathLike[str], max_map_size: int, durability: str, read_only: bool
+    ) -> Store:
+        """Open the LMDB environment in the directory `path`, creating it unless `read_only`."""
+
+    @staticmethod
+    def lmdb_is_open(path: str | PathLike[str]) -> bool:
+        """Tell whether this process has the LMDB environment in the directory `path` open."""
+
+    @staticmethod
+    def memory() -> Store:
+        """Make an empty store in memory."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the store is open."""
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the store refuses changes."""
+
+    def close(self) -> None:
+        """Close the store; closing twice is no error."""
+
+    def sync(self) -> None:
+        """Bring everything committed so far to disk."""
+
+    def save(self, namespace: str | None, records: list[tuple[bytes, bytes]]) -> int:
+        """Write `records` in one transaction; return how many."""
+
+    def delete(self, namespace: str | None, keys: list[bytes]) -> int:
+        """Delete `keys` in one transaction; return how many existed."""
+
+    def set_metadata(self, namespace: str | None, metadata: bytes | None) -> None:
+        """Replace the namespace's metadata; `None` deletes it."""
+
+    def metadata(self, namespace: str | None) -> bytes | None:
+        """Return the namespace's metadata."""
+
+    def scan(
+        self, namespace: str | None, start: bytes | None, end: bytes | None, reverse: bool
+    ) -> list[tuple[bytes, bytes]]:
+        """Return the records of `[start, end)` with their keys, from one snapshot."""
+
+    def count(self, namespace: str | None, start: bytes | None, end: bytes | None) -> int:
+        """Count the records of `[start, end)`."""
+
+    def key_range(self, namespace: str | None) -> tuple[bytes, bytes] | None:
+        """Return the first and the last key, `None` where there is no record."""
+
+    def namespaces(self) -> list[str]:
+        """List the namespaces, sorted, without the unnamed one."""
+
+    def stats(self, namespace: str | None) -> dict[str, int]:
+        """Return figures about the namespace."""
+
+    def copy_to(self, target: str | PathLike[str], compact: bool) -> None:
+        """Write a consistent copy into the directory `target`, without free pages if `compact`."""

@@ -1,0 +1,19 @@
+//! The core of eosdb: a record database for timestamped home-energy data.
+//!
+//! A reader follows a row through the modules from left to right:
+//! instant ([`timestamp`], [`interval`]) → key and bytes ([`store`], [`codec`]) → row and plan
+//! ([`sequence`]). Nothing here knows Python; the bindings live behind the feature `python`.
+
+pub mod codec;
+pub mod error;
+pub mod interval;
+pub mod sequence;
+pub mod store;
+pub mod timestamp;
+
+#[cfg(feature = "python")]
+mod python;
+
+pub use error::{Error, Result};
+pub use interval::{Span, SpanSet};
+pub use timestamp::Timestamp;

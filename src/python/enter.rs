@@ -1,0 +1,174 @@
+//! The way from a sequence object to its state, taken at the start of every call.
+//!
+//! A sequence keeps its state in its `__dict__`, so that copying, deep copying and pickling take
+//! it along by the ordinary means. What others do to that `__dict__` is made good here: a copy
+//! gets a state of its own, a list assigned to `records` becomes the content, and another database
+//! is bound.
+
+use std::sync::Arc;
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyString};
+
+use super::backend::PythonBackend;
+use super::datetime;
+use super::record_class::RecordClass;
+use super::records::RecordsBase;
+use super::state::{Binding, SequenceState};
+use super::store::Store;
+use crate::sequence::{Index, Mark, Storage};
+use crate::store::Store as CoreStore;
+
+/// Return the state of the sequence `owner`, made and brought up to date if need be.
+#[pyfunction]
+pub fn enter(owner: &Bound<'_, PyAny>) -> PyResult<Py<SequenceState>> {
+    let py = owner.py();
+    let dict = owner.getattr(intern!(py, "__dict__"))?.cast_into::<PyDict>()?;
+    let identity = owner.as_ptr() as usize;
+    let records = dict.get_item(intern!(py, "records"))?;
+    let shown = records.as_ref().and_then(|records| records.cast::<RecordsBase>().ok());
+
+    let state = match dict.get_item(intern!(py, "_db_state"))? {
+        Some(state) => state.cast_into::<SequenceState>()?,
+        None => keep_state(&dict, SequenceState::new(Index::default(), None, identity))?,
+    };
+    let mut shown_is_current = shown.is_some_and(|shown| shown.get().state_of().is(&state));
+    let state = if state.get().belongs_to(identity) {
+        state
+    } else {
+        let fork = state.get().fork(py)?;
+        fork.belongs_to(identity);
+        let fork = keep_state(&dict, fork)?;
+        if shown_is_current {
+            show(&dict, &fork)?;
+        }
+        fork
+    };
+    if !shown_is_current {
+        // Either nothing is shown yet, or somebody put a list of their own there.
+        shown_is_current = shown.is_some_and(|shown| shown.get().state_of().is(&state));
+        if let Some(records) = records.filter(|_| !shown_is_current) {
+            adopt(state.get(), &records)?;
+        }
+        show(&dict, &state)?;
+    }
+    bind(owner, &dict, state.get())?;
+    if !state.get().is_storage_initialized() && state.get().has_storage(py) {
+        state.get().set_initialized(true);
+        if let Err(error) = owner.call_method0(intern!(py, "_db_initialize_storage")) {
+            state.get().set_initialized(false);
+            return Err(error);
+        }
+    }
+    Ok(state.unbind())
+}
+
+fn keep_state<'py>(
+    dict: &Bound<'py, PyDict>,
+    state: SequenceState,
+) -> PyResult<Bound<'py, SequenceState>> {
+    let state = Bound::new(dict.py(), state)?;
+    dict.set_item(intern!(dict.py(), "_db_state"), &state)?;
+    Ok(state)
+}
+
+/// Shows the state as the sequence's `records`.
+fn show(dict: &Bound<'_, PyDict>, state: &Bound<'_, SequenceState>) -> PyResult<()> {
+    static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = dict.py();
+    let class = CLASS.get_or_try_init(py, || {
+        PyResult::Ok(py.import("eosdb.record_list")?.getattr("RecordList")?.unbind())
+    })?;
+    dict.set_item(intern!(py, "records"), class.bind(py).call1((state,))?)
+}
+
+/// Makes the content what was assigned: every record new, as far as this process knows.
+fn adopt(state: &SequenceState, records: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = records.py();
+    let mut adopted = Vec::new();
+    for record in records.try_iter()? {
+        let record = record?;
+        let date_time = record.getattr(intern!(py, "date_time"))?;
+        adopted.push((datetime::second_of(&date_time)?, record.unbind()));
+    }
+    let mut gone = Vec::new();
+    let mut index = state.lock(py);
+    let cleared = index.clear_rows();
+    for (time, record) in adopted {
+        if index.rows().get(time).is_none() {
+            index.insert(time, record, Mark::Put, None);
+        } else {
+            gone.push(record);
+        }
+    }
+    drop(index);
+    drop((cleared, gone));
+    Ok(())
+}
+
+/// Binds the state to the sequence's present database and namespace.
+fn bind(owner: &Bound<'_, PyAny>, dict: &Bound<'_, PyDict>, state: &SequenceState) -> PyResult<()> {
+    let py = owner.py();
+    let database = match dict.get_item(intern!(py, "_db_database"))? {
+        // The mixin's own attribute, without the detour by its property.
+        Some(database) => database,
+        None => owner.getattr(intern!(py, "database"))?,
+    };
+    let access = access(&database)?;
+    let namespace = match access {
+        Access::None => None,
+        _ => Some(owner.call_method0(intern!(py, "db_namespace"))?.cast_into::<PyString>()?),
+    };
+    let namespace = namespace.as_ref().map(|namespace| namespace.to_str()).transpose()?;
+    let bound = state.binding(py);
+    if let Some(binding) = &bound
+        && binding.database.is(&database)
+        && match (&binding.storage, &access) {
+            (None, Access::None) => true,
+            (Some(storage), Access::Native(store)) => {
+                Arc::ptr_eq(store.get().inner(), &storage.store)
+                    && storage.namespace.as_deref() == namespace
+            }
+            (Some(storage), Access::Methods) => {
+                !binding.native && storage.namespace.as_deref() == namespace
+            }
+            _ => false,
+        }
+    {
+        return Ok(());
+    }
+    let store: Option<Arc<dyn CoreStore>> = match &access {
+        Access::None => None,
+        Access::Native(store) => Some(Arc::clone(store.get().inner())),
+        Access::Methods => Some(Arc::new(PythonBackend::new(database.clone().unbind()))),
+    };
+    let storage = store.map(|store| Storage::new(store, namespace.map(str::to_owned)));
+    let native = matches!(access, Access::Native(_));
+    let record_class = match bound {
+        Some(binding) => binding.record_class.clone_ref(py),
+        None => RecordClass::of(owner)?,
+    };
+    state.bind(py, Binding { database: database.unbind(), storage, native, record_class });
+    Ok(())
+}
+
+/// How a sequence gets at the records of its database.
+enum Access<'py> {
+    /// There is no database, or it is closed.
+    None,
+    /// By the database's own store.
+    Native(Bound<'py, Store>),
+    /// By the methods of the database.
+    Methods,
+}
+
+fn access<'py>(database: &Bound<'py, PyAny>) -> PyResult<Access<'py>> {
+    let py = database.py();
+    if let Some(store) = database.getattr_opt(intern!(py, "native_store"))? {
+        return Ok(store.cast_into().map_or(Access::None, Access::Native));
+    }
+    let open = !database.is_none() && database.getattr(intern!(py, "is_open"))?.is_truthy()?;
+    Ok(if open { Access::Methods } else { Access::None })
+}

@@ -1,0 +1,150 @@
+//! Iteration over known records, in the order of time, while they may change.
+
+use std::collections::VecDeque;
+
+use pyo3::prelude::*;
+
+use super::state::{SequenceState, report};
+use crate::codec::gzip;
+use crate::interval::Span;
+use crate::sequence::Slot;
+
+/// How many values are read from storage at once: few at first, so that looking at one record
+/// reads one, then more.
+const FIRST_READ: usize = 1;
+const LARGEST_READ: usize = 512;
+
+/// How often a long iteration looks for Ctrl-C.
+const SIGNAL_EVERY: u32 = 1_024;
+
+/// An iterator over the known records of a span.
+///
+/// Records inserted behind the current one are met, deleted ones are not; damaged values are
+/// reported to the log and skipped.
+#[pyclass(module = "eosdb._core")]
+pub struct RecordIterator {
+    state: Py<SequenceState>,
+    next: i64,
+    end: i64,
+    /// Pickles read ahead, and the version of the index they belong to.
+    ahead: VecDeque<(i64, crate::Result<Vec<u8>>)>,
+    version: u64,
+    read: usize,
+    steps: u32,
+}
+
+impl RecordIterator {
+    /// An iterator over the known records of `span`.
+    pub fn new(state: Py<SequenceState>, span: Span) -> Self {
+        Self {
+            state,
+            next: span.start,
+            end: span.end,
+            ahead: VecDeque::new(),
+            version: 0,
+            read: FIRST_READ,
+            steps: 0,
+        }
+    }
+
+    fn advance(&mut self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let state = self.state.clone_ref(py);
+        let state = state.get();
+        loop {
+            let index = state.lock(py);
+            let Some((time, slot)) = index.rows().next_from(self.next) else { return Ok(None) };
+            if time >= self.end {
+                return Ok(None);
+            }
+            if let Slot::Live(record) = slot {
+                let record = record.clone_ref(py);
+                self.next = time + 1;
+                return Ok(Some(record));
+            }
+            let stored = matches!(slot, Slot::Stored);
+            let version = index.version();
+            drop(index);
+            self.steps += 1;
+            if self.steps.is_multiple_of(SIGNAL_EVERY) {
+                py.check_signals()?;
+            }
+            if stored && self.version == version {
+                while self.ahead.front().is_some_and(|(ahead, _)| *ahead < time) {
+                    self.ahead.pop_front();
+                }
+            } else {
+                self.ahead.clear();
+            }
+            if stored && self.ahead.is_empty() {
+                self.read_ahead(py, time)?;
+            }
+            let ahead = match self.ahead.front() {
+                Some((ahead, _)) if *ahead == time => self.ahead.pop_front(),
+                _ => None,
+            };
+            let record = match (ahead, state.binding(py)) {
+                (Some((_, pickle)), Some(binding)) => {
+                    state.revive(py, &binding, time, pickle.map_err(PyErr::from))
+                }
+                _ => state.record(py, time),
+            };
+            match record {
+                Ok(Some(record)) => {
+                    self.next = time + 1;
+                    return Ok(Some(record));
+                }
+                Ok(None) => {}
+                Err(error) if state.is_damaged(py, time) => report(py, &error)?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Reads and inflates the values of the next stored rows, detached.
+    fn read_ahead(&mut self, py: Python<'_>, from: i64) -> PyResult<()> {
+        let state = self.state.get();
+        let Some(binding) = state.binding(py) else { return Ok(()) };
+        let Some(storage) = &binding.storage else { return Ok(()) };
+        let (times, version) = {
+            let index = state.lock(py);
+            let times: Vec<i64> = index
+                .rows()
+                .range(Span::new(from, self.end))
+                .take(self.read)
+                .filter(|(_, slot)| matches!(slot, Slot::Stored))
+                .map(|(time, _)| time)
+                .collect();
+            (times, index.version())
+        };
+        self.read = (self.read * 4).min(LARGEST_READ);
+        self.version = version;
+        let ahead = &mut self.ahead;
+        py.detach(|| {
+            storage.get_many(&times, |at, value| {
+                if let Some(value) = value {
+                    ahead.push_back((times[at], gzip::decode_to_vec(value)));
+                }
+            })
+        })?;
+        Ok(())
+    }
+}
+
+impl Iterator for RecordIterator {
+    type Item = PyResult<Py<PyAny>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Python::attach(|py| self.advance(py)).transpose()
+    }
+}
+
+#[pymethods]
+impl RecordIterator {
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __next__(&mut self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        self.advance(py)
+    }
+}

@@ -1,0 +1,409 @@
+//! The methods of `_core.SequenceState`.
+
+use pyo3::exceptions::PyIndexError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyTuple};
+
+use super::datetime;
+use super::iterator::RecordIterator;
+use super::save;
+use super::state::{Record, SequenceState, report};
+use crate::interval::Span;
+use crate::sequence::{Index, Mark, Phase, Presence, Sequence};
+
+type Timestamp<'py> = Bound<'py, PyAny>;
+
+#[pymethods]
+impl SequenceState {
+    #[new]
+    fn py_new() -> Self {
+        Self::new(Index::default(), None, 0)
+    }
+
+    // ---- lookups ----------------------------------------------------------------------------
+
+    /// Return the record at the instant `target`, or None.
+    fn get(&self, py: Python<'_>, target: &Bound<'_, PyAny>) -> PyResult<Option<Record>> {
+        let time = datetime::instant(target)?;
+        if !self.run(py, |sequence, storage| sequence.locate(storage, time))? {
+            return Ok(None);
+        }
+        self.record(py, time)
+    }
+
+    /// Return the record nearest to `target`, at most `reach` microseconds away, or None.
+    fn nearest(
+        &self,
+        py: Python<'_>,
+        target: &Bound<'_, PyAny>,
+        reach: Option<i64>,
+    ) -> PyResult<Option<Record>> {
+        let time = datetime::instant(target)?;
+        loop {
+            let nearest =
+                self.run(py, |sequence, storage| sequence.nearest(storage, time, reach))?;
+            let Some(nearest) = nearest else { return Ok(None) };
+            let known = self.run(py, |sequence, storage| sequence.locate(storage, nearest))?;
+            let record = if known { self.record(py, nearest) } else { continue };
+            match record {
+                Ok(None) => {}
+                Err(error) if self.is_damaged(py, nearest) => report(py, &error)?,
+                found => return found,
+            }
+        }
+    }
+
+    /// Return the timestamp of the record before `target`, or of the one after it.
+    fn neighbor<'py>(
+        &self,
+        py: Python<'py>,
+        target: &Bound<'py, PyAny>,
+        backwards: bool,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let bound = datetime::span(Some(target), None)?.start;
+        let span = if backwards {
+            Span::new(i64::MIN, bound)
+        } else {
+            Span::new(bound.saturating_add(1), i64::MAX)
+        };
+        let time = self.run(py, |sequence, storage| sequence.neighbor(storage, span, backwards))?;
+        datetime::timestamp_or_none(py, time)
+    }
+
+    /// Return the timestamps of the first and the last record, None where there is no record.
+    fn range<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<(Option<Timestamp<'py>>, Option<Timestamp<'py>>)> {
+        let (first, last) = self.run(py, |sequence, storage| {
+            Ok((
+                sequence.neighbor(storage, Span::ALL, false)?,
+                sequence.neighbor(storage, Span::ALL, true)?,
+            ))
+        })?;
+        Ok((datetime::timestamp_or_none(py, first)?, datetime::timestamp_or_none(py, last)?))
+    }
+
+    /// Return how many records there are, loaded or not.
+    fn count(&self, py: Python<'_>) -> PyResult<usize> {
+        self.run(py, Sequence::count)
+    }
+
+    // ---- changes ----------------------------------------------------------------------------
+
+    /// Add `record`; unless `mark_dirty` it is not saved.
+    fn insert(&self, record: &Bound<'_, PyAny>, mark_dirty: bool) -> PyResult<()> {
+        let py = record.py();
+        let date_time = record.getattr(intern!(py, "date_time"))?;
+        let time = datetime::second_of(&date_time)?;
+        let mark = if mark_dirty { Mark::Put } else { Mark::Held };
+        let record = record.clone().unbind();
+        let date_time = date_time.unbind();
+        let written = || Python::attach(|py| date_time.bind(py).to_string());
+        self.run(py, |sequence, storage| sequence.insert(storage, time, record, mark, &written))
+    }
+
+    /// Mark the live record at the instant of `target` to be saved; tell whether there is one.
+    fn mark_dirty(&self, target: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let time = datetime::instant(target)?;
+        Ok(self.lock(target.py()).mark_dirty(time))
+    }
+
+    /// Delete the records of `[start, end)`; return how many there were.
+    fn delete(
+        &self,
+        py: Python<'_>,
+        start: Option<&Bound<'_, PyAny>>,
+        end: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<usize> {
+        let span = datetime::span(start, end)?;
+        let count = self
+            .run(py, |sequence, storage| sequence.load(storage, span).map(drop))
+            .map(|()| self.lock(py).delete(span));
+        let (count, gone) = count?;
+        drop(gone);
+        Ok(count)
+    }
+
+    // ---- loading ----------------------------------------------------------------------------
+
+    /// Make the records of `[start, end)` known; return how many became known.
+    fn load(
+        &self,
+        py: Python<'_>,
+        start: Option<&Bound<'_, PyAny>>,
+        end: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<usize> {
+        let span = datetime::span(start, end)?;
+        self.run(py, |sequence, storage| sequence.load(storage, span))
+    }
+
+    /// Tell whether all of `[start, end)` was read from storage.
+    fn covers(
+        &self,
+        py: Python<'_>,
+        start: Option<&Bound<'_, PyAny>>,
+        end: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<bool> {
+        let span = datetime::span(start, end)?;
+        Ok(self.lock(py).coverage().covers(span))
+    }
+
+    /// The smallest range that holds everything read from storage, None if nothing was.
+    #[getter]
+    fn loaded_range<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)>> {
+        let hull = self.lock(py).coverage().hull();
+        hull.map(|hull| {
+            Ok((datetime::timestamp(py, hull.start)?, datetime::timestamp(py, hull.end)?))
+        })
+        .transpose()
+    }
+
+    /// How far loading has come: 0 nothing, 1 a window, 2 everything.
+    #[getter]
+    fn phase(&self, py: Python<'_>) -> u8 {
+        match self.lock(py).phase() {
+            Phase::None => 0,
+            Phase::Initial => 1,
+            Phase::Full => 2,
+        }
+    }
+
+    #[setter]
+    fn set_phase(&self, py: Python<'_>, phase: u8) {
+        self.lock(py).set_phase(match phase {
+            0 => Phase::None,
+            1 => Phase::Initial,
+            _ => Phase::Full,
+        });
+    }
+
+    /// Whether the metadata of the storage was read.
+    #[getter]
+    fn storage_initialized(&self) -> bool {
+        self.is_storage_initialized()
+    }
+
+    #[setter]
+    fn set_storage_initialized(&self, initialized: bool) {
+        self.set_initialized(initialized);
+    }
+
+    /// Whether storage holds metadata of the namespace.
+    #[getter]
+    fn metadata_saved(&self) -> bool {
+        self.is_metadata_kept()
+    }
+
+    #[setter]
+    fn set_metadata_saved(&self, saved: bool) {
+        self.set_metadata_kept(saved);
+    }
+
+    // ---- known rows -------------------------------------------------------------------------
+
+    fn __len__(&self, py: Python<'_>) -> usize {
+        self.lock(py).rows().len()
+    }
+
+    /// Return the known record at `position`, which must be less than the length.
+    fn at(&self, py: Python<'_>, position: usize) -> PyResult<Record> {
+        loop {
+            let Some(time) = self.lock(py).rows().at(position).map(|(time, _)| time) else {
+                return Err(PyIndexError::new_err("list index out of range"));
+            };
+            if let Some(record) = self.record(py, time)? {
+                return Ok(record);
+            }
+        }
+    }
+
+    /// Return the position that a record at the instant of `target` has or would have.
+    fn position(&self, target: &Bound<'_, PyAny>) -> PyResult<usize> {
+        let time = datetime::instant(target)?;
+        Ok(self.lock(target.py()).rows().rank(time))
+    }
+
+    /// Tell whether a known record lies at the instant of `target`.
+    fn knows(&self, target: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let time = datetime::instant(target)?;
+        Ok(self.lock(target.py()).presence(time) == Presence::Known)
+    }
+
+    /// Iterate over the known records of `[start, end)`.
+    fn iterate(
+        slf: Bound<'_, Self>,
+        start: Option<&Bound<'_, PyAny>>,
+        end: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<RecordIterator> {
+        let span = datetime::span(start, end)?;
+        Ok(RecordIterator::new(slf.unbind(), span))
+    }
+
+    /// Return the timestamps of the known records, sorted.
+    fn timestamps_known<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let times = self.lock(py).rows().range(Span::ALL).map(|(time, _)| time).collect();
+        timestamps(py, times)
+    }
+
+    /// Return the timestamp of the known record at `position`.
+    fn timestamp_at<'py>(&self, py: Python<'py>, position: usize) -> PyResult<Bound<'py, PyAny>> {
+        let time = self.lock(py).rows().at(position).map(|(time, _)| time);
+        match time {
+            Some(time) => datetime::timestamp(py, time),
+            None => Err(PyIndexError::new_err("list index out of range")),
+        }
+    }
+
+    /// Return the timestamps marked to be saved ("dirty"), saved for the first time ("new") or
+    /// deleted ("deleted"), sorted.
+    fn timestamps_marked<'py>(
+        &self,
+        py: Python<'py>,
+        mark: &str,
+    ) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let times = {
+            let index = self.lock(py);
+            match mark {
+                "dirty" => index.dirty().collect(),
+                "new" => index.fresh().collect(),
+                _ => index.deleted().collect(),
+            }
+        };
+        timestamps(py, times)
+    }
+
+    /// Take back every mark of this kind; see `timestamps_marked`.
+    fn clear_marks(&self, py: Python<'_>, mark: &str) {
+        self.lock(py).clear_marks(|kind, stored| match mark {
+            "dirty" => kind == Mark::Put,
+            "new" => kind == Mark::Put && stored != Some(true),
+            _ => kind == Mark::Delete,
+        });
+    }
+
+    /// Delete the known record at the instant of `target`.
+    fn delete_known(&self, target: &Bound<'_, PyAny>) -> PyResult<()> {
+        let time = datetime::instant(target)?;
+        let (_, gone) = self.lock(target.py()).delete(Span::at(time));
+        drop(gone);
+        Ok(())
+    }
+
+    /// Return (timestamp, cause) of the values found damaged.
+    fn damaged<'py>(&self, py: Python<'py>) -> PyResult<Vec<(Bound<'py, PyAny>, String)>> {
+        let damaged: Vec<(i64, String)> =
+            self.lock(py).damaged().map(|(time, cause)| (time, cause.to_owned())).collect();
+        damaged
+            .into_iter()
+            .map(|(time, cause)| Ok((datetime::timestamp(py, time)?, cause)))
+            .collect()
+    }
+
+    /// Forget every known record, saved or not; deletions stay pending.
+    fn clear(&self, py: Python<'_>) {
+        let gone = self.lock(py).clear_rows();
+        drop(gone);
+    }
+
+    /// Forget everything that came from storage; what is pending stays.
+    fn forget_loaded(&self, py: Python<'_>) {
+        let gone = self.lock(py).detach();
+        drop(gone);
+    }
+
+    // ---- saving -----------------------------------------------------------------------------
+
+    /// Save what is pending and `metadata`, if given, in one transaction; without anything pending
+    /// only if the metadata is to be written `even_alone`. Return how many rows were written and
+    /// deleted.
+    #[pyo3(signature = (metadata, *, even_alone))]
+    fn save(&self, py: Python<'_>, metadata: Option<Vec<u8>>, even_alone: bool) -> PyResult<usize> {
+        save::save(self, py, metadata, even_alone)
+    }
+
+    // ---- copies -----------------------------------------------------------------------------
+
+    /// Return a state of its own with the same rows and marks; live records are shared.
+    pub fn fork(&self, py: Python<'_>) -> PyResult<Self> {
+        let index = self.lock(py).try_map(|record| PyResult::Ok(record.clone_ref(py)))?;
+        Ok(Self::new(index, self.binding(py), 0))
+    }
+
+    fn __deepcopy__(slf: &Bound<'_, Self>, memo: &Bound<'_, PyDict>) -> PyResult<Py<Self>> {
+        let py = slf.py();
+        let deepcopy = py.import("copy")?.getattr("deepcopy")?;
+        let this = slf.get();
+        let shared = this.lock(py).try_map(|record| PyResult::Ok(record.clone_ref(py)))?;
+        let index =
+            shared.try_map(|record| PyResult::Ok(deepcopy.call1((record, memo))?.unbind()))?;
+        let copy = Py::new(py, Self::new(index, this.binding(py), 0))?;
+        memo.set_item(slf.as_ptr() as usize, &copy)?;
+        Ok(copy)
+    }
+
+    /// Pickles the known records as objects, and what is pending; a database is not part of it.
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
+        let py = slf.py();
+        let restore = py.import("eosdb._core")?.getattr("SequenceState")?;
+        let records = PyList::empty(py);
+        for record in RecordIterator::new(slf.clone().unbind(), Span::ALL) {
+            records.append(record?)?;
+        }
+        let (marks, deleted, phase) = {
+            let index = slf.get().lock(py);
+            let marks: Vec<i64> = index.dirty().collect();
+            let deleted: Vec<i64> = index.deleted().collect();
+            (marks, deleted, index.phase() as u8)
+        };
+        let state = (records, marks, deleted, phase).into_pyobject(py)?;
+        (restore, PyTuple::empty(py), state).into_pyobject(py)
+    }
+
+    fn __setstate__(
+        &self,
+        py: Python<'_>,
+        state: (Vec<Record>, Vec<i64>, Vec<i64>, u8),
+    ) -> PyResult<()> {
+        let (records, dirty, deleted, _phase) = state;
+        let mut index = Index::default();
+        for record in records {
+            let date_time = record.bind(py).getattr(intern!(py, "date_time"))?;
+            let time = datetime::second_of(&date_time)?;
+            let mark = if dirty.binary_search(&time).is_ok() { Mark::Put } else { Mark::Held };
+            if index.rows().get(time).is_none() {
+                index.insert(time, record, mark, None);
+            }
+        }
+        index.mark_deleted(&deleted);
+        *self.lock(py) = index;
+        Ok(())
+    }
+
+    fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        // A lock that is held now belongs to a thread that keeps the records alive anyway.
+        if let Ok(index) = self.sequence().mutex().try_lock() {
+            for record in index.live() {
+                visit.call(record)?;
+            }
+        }
+        if let Some(binding) = self.binding_if_free() {
+            visit.call(&binding.database)?;
+        }
+        Ok(())
+    }
+
+    fn __clear__(&self) {
+        let gone = self.sequence().mutex().try_lock().map(|mut index| index.clear_rows());
+        drop(gone);
+        self.unbind();
+    }
+}
+
+fn timestamps(py: Python<'_>, times: Vec<i64>) -> PyResult<Vec<Timestamp<'_>>> {
+    times.into_iter().map(|time| datetime::timestamp(py, time)).collect()
+}

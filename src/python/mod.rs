@@ -1,0 +1,42 @@
+//! The extension module `eosdb._core`: thin classes over the core.
+//!
+//! Everything that reads, inflates or computes runs detached from the interpreter; no lock of ours
+//! is waited for while attached.
+
+mod backend;
+mod datetime;
+mod decode;
+mod encode;
+mod enter;
+mod errors;
+mod iterator;
+mod metadata;
+mod methods;
+mod record_class;
+mod records;
+mod save;
+mod state;
+mod store;
+
+use pyo3::prelude::*;
+
+/// The native core of eosdb.
+#[pymodule]
+mod _core {
+    #[pymodule_export]
+    use super::decode::{register_type, unpickle};
+    #[pymodule_export]
+    use super::enter::enter;
+    #[pymodule_export]
+    use super::iterator::RecordIterator;
+    #[pymodule_export]
+    use super::metadata::{read_metadata, write_metadata};
+    #[pymodule_export]
+    use super::record_class::RecordClass;
+    #[pymodule_export]
+    use super::records::RecordsBase;
+    #[pymodule_export]
+    use super::state::SequenceState;
+    #[pymodule_export]
+    use super::store::{Store, gzip_decode, gzip_encode};
+}

@@ -1,0 +1,236 @@
+//! `_core.RecordClass`: how records are made from rows and rows from records.
+//!
+//! Validation makes any record of any class, and `model_dump` with `pickle` writes any. For the
+//! classes whose fields are plain, both are known to change nothing, and are passed by: what such
+//! a class validates it stores as it is, and what it stores would validate to itself. Each value
+//! is held against its field first; one that does not fit takes the general way.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyDict, PySet, PyString, PyTuple};
+
+use super::datetime::second_of;
+use super::decode::{self, at_second, with_tree};
+use super::encode;
+use super::errors::exception;
+use super::state::Binding;
+use crate::codec::pickle_write::Writer;
+use crate::codec::{Node, NodeId, PYDANTIC_DATE_TIME, Tree};
+use crate::timestamp::Timestamp;
+
+/// The kinds of value that a plain field stores as they are, to be added up. `eosdb.record_class`
+/// has the same numbers.
+mod kind {
+    pub const NONE: u32 = 1;
+    pub const BOOL: u32 = 2;
+    pub const INT: u32 = 4;
+    pub const FLOAT: u32 = 8;
+    pub const STR: u32 = 16;
+    pub const DATE_TIME: u32 = 32;
+    pub const DICT: u32 = 64;
+}
+
+struct Field {
+    name: Py<PyString>,
+    text: String,
+    kinds: u32,
+}
+
+/// The way from rows to records of one class, and back.
+#[pyclass(frozen, module = "eosdb._core")]
+pub struct RecordClass {
+    class: Py<PyAny>,
+    /// The fields in their order, if all of them are plain.
+    fields: Option<Vec<Field>>,
+    names: Py<PyTuple>,
+}
+
+#[pymethods]
+impl RecordClass {
+    /// A record class with the fields `(name, kinds)`, or None if they are not all plain.
+    #[new]
+    fn new(py: Python<'_>, class: Py<PyAny>, fields: Option<Vec<(String, u32)>>) -> PyResult<Self> {
+        let fields: Option<Vec<Field>> = fields.map(|fields| {
+            fields
+                .into_iter()
+                .map(|(text, kinds)| Field {
+                    name: PyString::intern(py, &text).unbind(),
+                    text,
+                    kinds,
+                })
+                .collect()
+        });
+        let names = fields.iter().flatten().map(|field| field.name.bind(py));
+        let names = PyTuple::new(py, names.collect::<Vec<_>>())?.unbind();
+        Ok(Self { class, fields, names })
+    }
+
+    /// Return the record that a pickle describes, at the second `time`.
+    fn read(&self, py: Python<'_>, time: i64, pickle: &[u8]) -> PyResult<Py<PyAny>> {
+        self.decode(py, time, pickle)
+    }
+
+    /// Return the pickle of a record.
+    fn write<'py>(&self, record: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+        let pickle = self.encode(record, &mut Writer::new())?;
+        Ok(PyBytes::new(record.py(), &pickle))
+    }
+}
+
+impl RecordClass {
+    /// The record class of a sequence.
+    pub fn of(sequence: &Bound<'_, PyAny>) -> PyResult<Py<Self>> {
+        let py = sequence.py();
+        let class = sequence.call_method0(intern!(py, "record_class"))?;
+        let record_class = py.import("eosdb.record_class")?.getattr("record_class_of")?;
+        Ok(record_class.call1((class,))?.cast_into::<Self>()?.unbind())
+    }
+
+    /// The record that `pickle` describes, at the second `time`.
+    pub fn decode(&self, py: Python<'_>, time: i64, pickle: &[u8]) -> PyResult<Py<PyAny>> {
+        with_tree(pickle, |tree| {
+            if let Some(fields) = &self.fields
+                && let Some(values) = plain_values(py, fields, tree, time)?
+            {
+                return self.assemble(py, &values).map(Bound::unbind);
+            }
+            let values = decode::fields(py, tree, time)?;
+            Ok(self.class.bind(py).call((), Some(&values))?.unbind())
+        })
+    }
+
+    /// A pydantic model with these values, as validating them would make it.
+    fn assemble<'py>(
+        &self,
+        py: Python<'py>,
+        values: &Bound<'py, PyDict>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        static SET: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let set = SET.get_or_try_init(py, || {
+            let object = py.import("builtins")?.getattr("object")?;
+            PyResult::Ok(object.getattr("__setattr__")?.unbind())
+        })?;
+        let set = set.bind(py);
+        let class = self.class.bind(py);
+        let record = class.call_method1(intern!(py, "__new__"), (class,))?;
+        let names = PySet::new(py, self.names.bind(py))?;
+        set.call1((&record, intern!(py, "__dict__"), values))?;
+        set.call1((&record, intern!(py, "__pydantic_fields_set__"), names))?;
+        set.call1((&record, intern!(py, "__pydantic_extra__"), py.None()))?;
+        set.call1((&record, intern!(py, "__pydantic_private__"), py.None()))?;
+        Ok(record)
+    }
+
+    /// The pickle of `record`.
+    pub fn encode(&self, record: &Bound<'_, PyAny>, writer: &mut Writer) -> PyResult<Vec<u8>> {
+        if self.fields.is_some()
+            && record.get_type().is(&self.class)
+            && let Some(pickle) = encode::fields(record, writer)?
+        {
+            return Ok(pickle);
+        }
+        encode::dump(record)
+    }
+
+    /// The pickles of the records, each with the second of its row.
+    pub fn encode_all(
+        &self,
+        py: Python<'_>,
+        records: &[(i64, Py<PyAny>)],
+    ) -> PyResult<Vec<(i64, Vec<u8>)>> {
+        let mut writer = Writer::new();
+        let mut pickles = Vec::with_capacity(records.len());
+        for (time, record) in records {
+            let record = record.bind(py);
+            let date_time = record.getattr(intern!(py, "date_time"))?;
+            if second_of(&date_time)? != *time {
+                return Err(exception(
+                    py,
+                    "InvalidArgumentError",
+                    format!(
+                        "the record at {} was given the date_time {date_time}: set it back, or \
+                         delete the record and insert it at its new time",
+                        Timestamp::from_seconds(*time)?
+                    ),
+                ));
+            }
+            pickles.push((*time, self.encode(record, &mut writer)?));
+        }
+        Ok(pickles)
+    }
+}
+
+/// The stored bytes of a row as the pickle they hold; the database may have its own way.
+pub fn unpack(py: Python<'_>, binding: &Binding, stored: &[u8]) -> PyResult<Vec<u8>> {
+    let database = binding.database.bind(py);
+    let stored = PyBytes::new(py, stored);
+    let pickle = database.call_method1(intern!(py, "deserialize_data"), (stored,))?;
+    Ok(pickle.cast::<PyBytes>()?.as_bytes().to_vec())
+}
+
+/// The values of a record by field, if each is of a kind that its field stores as it is.
+fn plain_values<'py>(
+    py: Python<'py>,
+    fields: &[Field],
+    tree: &Tree<'_>,
+    time: i64,
+) -> PyResult<Option<Bound<'py, PyDict>>> {
+    let stored = tree.fields()?;
+    if stored.len() != fields.len() {
+        return Ok(None);
+    }
+    let values = PyDict::new(py);
+    for (field, (name, id)) in fields.iter().zip(stored) {
+        if name != field.text {
+            return Ok(None);
+        }
+        let Some(value) = plain_value(py, tree, id, field.kinds, time)? else { return Ok(None) };
+        values.set_item(field.name.bind(py), value)?;
+    }
+    Ok(Some(values))
+}
+
+fn plain_value<'py>(
+    py: Python<'py>,
+    tree: &Tree<'_>,
+    id: NodeId,
+    kinds: u32,
+    time: i64,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let fits = |kind: u32| kinds & kind != 0;
+    Ok(match tree.node(id) {
+        Node::Float(value) if fits(kind::FLOAT) => Some(value.into_pyobject(py)?.into_any()),
+        Node::None if fits(kind::NONE) => Some(py.None().into_bound(py)),
+        Node::Int(value) if fits(kind::INT) => Some(value.into_pyobject(py)?.into_any()),
+        Node::Str(text) if fits(kind::STR) => Some(text.into_pyobject(py)?.into_any()),
+        Node::Bool(value) if fits(kind::BOOL) => {
+            Some(value.into_pyobject(py)?.to_owned().into_any())
+        }
+        Node::Dict(pairs) if fits(kind::DICT) => plain_dict(py, tree, pairs)?,
+        Node::Call(_) if fits(kind::DATE_TIME) => match tree.date_time(id) {
+            Some(parts) if (parts.module, parts.name) == PYDANTIC_DATE_TIME => {
+                let date_time = decode::pendulum(py, &parts)?;
+                date_time.map(|date_time| at_second(date_time, time)).transpose()?
+            }
+            _ => None,
+        },
+        _ => None,
+    })
+}
+
+/// A dictionary of scalars by name, as configured data are.
+fn plain_dict<'py>(
+    py: Python<'py>,
+    tree: &Tree<'_>,
+    pairs: &[[NodeId; 2]],
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    const SCALARS: u32 = kind::NONE | kind::BOOL | kind::INT | kind::FLOAT | kind::STR;
+    let dict = PyDict::new(py);
+    for [key, value] in pairs {
+        let Node::Str(key) = tree.node(*key) else { return Ok(None) };
+        let Some(value) = plain_value(py, tree, *value, SCALARS, 0)? else { return Ok(None) };
+        dict.set_item(PyString::intern(py, key), value)?;
+    }
+    Ok(Some(dict.into_any()))
+}

@@ -1,0 +1,241 @@
+//! `_core.Store`: a native store, method by method.
+#![expect(clippy::needless_pass_by_value, reason = "arguments are extracted from Python owned")]
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+
+use crate::codec::gzip;
+use crate::error::{Error, Result};
+use crate::store::{
+    Batch, Durability, KeyRange, LmdbOptions, LmdbStore, MemoryStore, MetadataChange, Order,
+    Store as CoreStore,
+};
+
+type Pair = (Vec<u8>, Vec<u8>);
+
+/// A store of the core: namespaces of ordered keys and values.
+#[pyclass(frozen, module = "eosdb._core")]
+pub struct Store {
+    store: Arc<dyn CoreStore>,
+    read_only: bool,
+}
+
+impl Store {
+    /// The store itself.
+    pub fn inner(&self) -> &Arc<dyn CoreStore> {
+        &self.store
+    }
+}
+
+fn range<'a>(start: Option<&'a [u8]>, end: Option<&'a [u8]>) -> KeyRange<'a> {
+    KeyRange { start, end }
+}
+
+#[pymethods]
+impl Store {
+    /// Open the LMDB environment in the directory `path`, creating it unless `read_only`.
+    #[staticmethod]
+    fn lmdb(
+        py: Python<'_>,
+        path: PathBuf,
+        max_map_size: u64,
+        durability: &str,
+        read_only: bool,
+    ) -> PyResult<Self> {
+        let durability = match durability {
+            "commit" => Durability::Commit,
+            "interval" => Durability::Interval,
+            "none" => Durability::None,
+            other => {
+                return Err(Error::Invalid(format!(
+                    "durability {other:?} is unknown: use 'commit', 'interval' or 'none'"
+                ))
+                .into());
+            }
+        };
+        let options = LmdbOptions { max_map_size, durability, read_only };
+        let store = py.detach(|| LmdbStore::open(&path, options))?;
+        Ok(Self { store, read_only })
+    }
+
+    /// Tell whether this process has the LMDB environment in the directory `path` open.
+    #[staticmethod]
+    fn lmdb_is_open(py: Python<'_>, path: PathBuf) -> bool {
+        py.detach(|| LmdbStore::is_open_here(&path))
+    }
+
+    /// Make an empty store in memory.
+    #[staticmethod]
+    fn memory() -> Self {
+        Self { store: Arc::new(MemoryStore::default()), read_only: false }
+    }
+
+    /// Whether the store is open.
+    #[getter]
+    fn is_open(&self) -> bool {
+        self.store.is_open()
+    }
+
+    /// Whether the store refuses changes.
+    #[getter]
+    fn read_only(&self) -> bool {
+        self.read_only
+    }
+
+    /// Close the store; closing twice is no error.
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.store.close());
+    }
+
+    /// Bring everything committed so far to disk.
+    fn sync(&self, py: Python<'_>) -> PyResult<()> {
+        Ok(py.detach(|| self.store.sync())?)
+    }
+
+    /// Write `records` in one transaction; return how many.
+    fn save(&self, py: Python<'_>, namespace: Option<&str>, records: Vec<Pair>) -> PyResult<usize> {
+        let batch = Batch { puts: records, ..Batch::default() };
+        Ok(py.detach(|| self.store.commit(namespace, &batch))?.written)
+    }
+
+    /// Delete `keys` in one transaction; return how many existed.
+    fn delete(
+        &self,
+        py: Python<'_>,
+        namespace: Option<&str>,
+        keys: Vec<Vec<u8>>,
+    ) -> PyResult<usize> {
+        let batch = Batch { deletes: keys, ..Batch::default() };
+        Ok(py.detach(|| self.store.commit(namespace, &batch))?.deleted)
+    }
+
+    /// Replace the namespace's metadata; `None` deletes it.
+    fn set_metadata(
+        &self,
+        py: Python<'_>,
+        namespace: Option<&str>,
+        metadata: Option<Vec<u8>>,
+    ) -> PyResult<()> {
+        let metadata = metadata.map_or(MetadataChange::Delete, MetadataChange::Put);
+        let batch = Batch { metadata, ..Batch::default() };
+        py.detach(|| self.store.commit(namespace, &batch))?;
+        Ok(())
+    }
+
+    /// Return the namespace's metadata.
+    fn metadata<'py>(
+        &self,
+        py: Python<'py>,
+        namespace: Option<&str>,
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let metadata = py.detach(|| self.store.metadata(namespace))?;
+        Ok(metadata.map(|bytes| PyBytes::new(py, &bytes)))
+    }
+
+    /// Return the records of `[start, end)` with their keys, from one snapshot.
+    fn scan<'py>(
+        &self,
+        py: Python<'py>,
+        namespace: Option<&str>,
+        start: Option<&[u8]>,
+        end: Option<&[u8]>,
+        reverse: bool,
+    ) -> PyResult<Vec<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)>> {
+        let order = if reverse { Order::Descending } else { Order::Ascending };
+        let rows = py.detach(|| -> Result<Vec<Pair>> {
+            let mut rows = Vec::new();
+            self.store.scan(namespace, range(start, end), order, &mut |key, value| {
+                rows.push((key.to_vec(), value.to_vec()));
+                ControlFlow::Continue(())
+            })?;
+            Ok(rows)
+        })?;
+        Ok(rows
+            .iter()
+            .map(|(key, value)| (PyBytes::new(py, key), PyBytes::new(py, value)))
+            .collect())
+    }
+
+    /// Count the records of `[start, end)`.
+    fn count(
+        &self,
+        py: Python<'_>,
+        namespace: Option<&str>,
+        start: Option<&[u8]>,
+        end: Option<&[u8]>,
+    ) -> PyResult<u64> {
+        Ok(py.detach(|| self.store.count(namespace, range(start, end)))?)
+    }
+
+    /// Return the first and the last key, `None` where there is no record.
+    fn key_range<'py>(
+        &self,
+        py: Python<'py>,
+        namespace: Option<&str>,
+    ) -> PyResult<Option<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)>> {
+        let ends = py.detach(|| -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+            let end = |order| -> Result<Option<Vec<u8>>> {
+                let mut found = None;
+                self.store.scan(namespace, KeyRange::default(), order, &mut |key, _| {
+                    found = Some(key.to_vec());
+                    ControlFlow::Break(())
+                })?;
+                Ok(found)
+            };
+            Ok(end(Order::Ascending)?.zip(end(Order::Descending)?))
+        })?;
+        Ok(ends.map(|(first, last)| (PyBytes::new(py, &first), PyBytes::new(py, &last))))
+    }
+
+    /// List the namespaces, sorted, without the unnamed one.
+    fn namespaces(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        Ok(py.detach(|| self.store.namespaces())?)
+    }
+
+    /// Return figures about the namespace.
+    fn stats<'py>(&self, py: Python<'py>, namespace: Option<&str>) -> PyResult<Bound<'py, PyDict>> {
+        let stats = py.detach(|| self.store.stats(namespace))?;
+        let figures = PyDict::new(py);
+        for (name, value) in [
+            ("entries", stats.entries),
+            ("page_size", stats.page_size),
+            ("depth", stats.depth),
+            ("branch_pages", stats.branch_pages),
+            ("leaf_pages", stats.leaf_pages),
+            ("overflow_pages", stats.overflow_pages),
+            ("map_size", stats.map_size),
+            ("last_pgno", stats.last_page),
+            ("last_txnid", stats.last_transaction),
+        ] {
+            figures.set_item(name, value)?;
+        }
+        Ok(figures)
+    }
+
+    /// Write a consistent copy into the directory `target`, without free pages where `compact`.
+    fn copy_to(&self, py: Python<'_>, target: PathBuf, compact: bool) -> PyResult<()> {
+        Ok(py.detach(|| self.store.copy_to(&target, compact))?)
+    }
+}
+
+/// Compress `data` as a stored value at `level` (0 leaves it as it is).
+#[pyfunction]
+pub fn gzip_encode<'py>(py: Python<'py>, data: &[u8], level: u32) -> Bound<'py, PyBytes> {
+    let stored = py.detach(|| {
+        let mut stored = Vec::new();
+        gzip::encode_stored(data, level, &mut stored);
+        stored
+    });
+    PyBytes::new(py, &stored)
+}
+
+/// Decompress a stored value; data that is not compressed is returned as it is.
+#[pyfunction]
+pub fn gzip_decode<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    let data = py.detach(|| gzip::decode_to_vec(data))?;
+    Ok(PyBytes::new(py, &data))
+}

@@ -1,0 +1,412 @@
+//! Carries out the plans of an [`Index`] against a [`Store`].
+//!
+//! The index is locked for each decision, never while storage is read or written. What another
+//! thread changed in between is noticed by the plan's basis, and the plan is made anew.
+
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::index::{FoundRow, Index, Mark, Phase, Presence, SavePlan, Slot};
+use crate::error::{Error, Result};
+use crate::interval::Span;
+use crate::store::{Batch, KeyRange, MetadataChange, Order, Store};
+use crate::timestamp::Timestamp;
+
+/// One namespace of a store.
+#[derive(Clone)]
+pub struct Storage {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// The namespace in it.
+    pub namespace: Option<String>,
+}
+
+impl Storage {
+    /// The namespace `namespace` of `store`.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, namespace: Option<String>) -> Self {
+        Self { store, namespace }
+    }
+
+    fn name(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
+    /// The value at `time`, as it is stored.
+    ///
+    /// # Errors
+    /// Those of [`Store::get`].
+    pub fn get(&self, time: i64) -> Result<Option<Vec<u8>>> {
+        match Timestamp::from_seconds(time) {
+            Ok(instant) => self.store.get(self.name(), &instant.to_key()),
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn contains(&self, time: i64) -> Result<bool> {
+        match Timestamp::from_seconds(time) {
+            Ok(instant) => self.store.contains(self.name(), &instant.to_key()),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Shows the value of each of `times` to `visit`, with its position, from one snapshot.
+    ///
+    /// # Errors
+    /// Those of [`Store::get_many`].
+    pub fn get_many(
+        &self,
+        times: &[i64],
+        mut visit: impl FnMut(usize, Option<&[u8]>),
+    ) -> Result<()> {
+        let mut keys = times
+            .iter()
+            .map(|time| Timestamp::from_seconds(*time).map_or([0; 16], Timestamp::to_key));
+        let mut at = 0;
+        self.store.get_many(self.name(), &mut keys, &mut |_, value| {
+            visit(at, value);
+            at += 1;
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// The rows of `span`, with their values where the store is slow to read single ones.
+    fn scan(&self, span: Span) -> Result<Vec<FoundRow>> {
+        let keep = !self.store.reads_single_values_fast();
+        let mut found = Vec::new();
+        self.scan_with(span, Order::Ascending, |time, value| {
+            found.push((time, keep.then(|| Arc::from(value))));
+            ControlFlow::Continue(())
+        })?;
+        Ok(found)
+    }
+
+    /// Keys of another form than ours are no rows: they are left alone.
+    fn scan_with(
+        &self,
+        span: Span,
+        order: Order,
+        mut visit: impl FnMut(i64, &[u8]) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let keys = span.keys();
+        self.store.scan(self.name(), keys.range(), order, &mut |key, value| {
+            match Timestamp::from_key(key) {
+                Some(instant) => visit(instant.seconds(), value),
+                None => ControlFlow::Continue(()),
+            }
+        })
+    }
+}
+
+/// A row to be written: its second and its stored value.
+pub type Encoded = (i64, Vec<u8>);
+
+/// The records of one namespace: an [`Index`] and the ways to ask and change it.
+///
+/// Every method takes the storage it works on, `None` where there is none: then what is in memory
+/// is all there is. `R` is the handle of a live record. Slots and records that are let go of are
+/// dropped after the index is unlocked, since dropping them may run foreign code.
+#[derive(Debug, Default)]
+pub struct Sequence<R> {
+    index: Mutex<Index<R>>,
+}
+
+/// What [`Handle::with_index`] runs: work on an index with a test for held records.
+pub type IndexWork<'a, R> = &'a mut dyn FnMut(&mut Index<R>, &dyn Fn(&R) -> bool);
+
+/// The handle of a live record.
+pub trait Handle: Sized {
+    /// Locks `index` and runs `work` on it, with a test that tells whether anybody but the index
+    /// holds a record.
+    fn with_index(index: &Mutex<Index<Self>>, work: IndexWork<'_, Self>);
+}
+
+impl<T: ?Sized> Handle for Arc<T> {
+    fn with_index(index: &Mutex<Index<Self>>, work: IndexWork<'_, Self>) {
+        let mut index = index.lock().unwrap_or_else(PoisonError::into_inner);
+        work(&mut index, &|record| Arc::strong_count(record) > 1);
+    }
+}
+
+impl<R> From<Index<R>> for Sequence<R> {
+    fn from(index: Index<R>) -> Self {
+        Self { index: Mutex::new(index) }
+    }
+}
+
+impl<R: Handle> Sequence<R> {
+    /// The index, locked. A thread that panicked while it held the lock left it consistent enough:
+    /// it is a cache and a list of marks, each changed in one step.
+    pub fn lock(&self) -> MutexGuard<'_, Index<R>> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The mutex itself, for callers that must not block while they wait.
+    pub fn mutex(&self) -> &Mutex<Index<R>> {
+        &self.index
+    }
+
+    /// Reads again what anybody else may have changed since.
+    ///
+    /// # Errors
+    /// Those of [`Store::scan`]; what was not read again is then no longer covered.
+    pub fn refresh(&self, storage: &Storage) -> Result<()> {
+        let generation = storage.store.generation(storage.name())?;
+        if self.lock().is_of(generation) {
+            return Ok(());
+        }
+        let mut refresh = None;
+        R::with_index(&self.index, &mut |index, held| refresh = index.refresh(generation, held));
+        let Some(refresh) = refresh else { return Ok(()) };
+        drop(refresh.gone);
+        for time in refresh.loose {
+            if !storage.contains(time)? {
+                let gone = self.lock().forget(time);
+                drop(gone);
+            }
+        }
+        for span in refresh.spans {
+            self.read(storage, span)?;
+        }
+        Ok(())
+    }
+
+    /// Makes every row of `span` known.
+    ///
+    /// Returns how many rows became known.
+    ///
+    /// # Errors
+    /// Those of [`Store::scan`].
+    pub fn load(&self, storage: Option<&Storage>, span: Span) -> Result<usize> {
+        let Some(storage) = storage else { return Ok(0) };
+        self.refresh(storage)?;
+        self.read(storage, span)
+    }
+
+    fn read(&self, storage: &Storage, span: Span) -> Result<usize> {
+        let mut loaded = 0;
+        'plan: loop {
+            let plan = self.lock().plan_load(span);
+            for gap in plan.gaps {
+                let found = storage.scan(gap)?;
+                let absorbed = self.lock().absorb(plan.basis, gap, found);
+                match absorbed {
+                    Some((rows, _gone)) => loaded += rows,
+                    None => continue 'plan,
+                }
+            }
+            return Ok(loaded);
+        }
+    }
+
+    /// Makes the row at `time` known, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] where its value is known to be, and those of [`Store::get`].
+    pub fn locate(&self, storage: Option<&Storage>, time: i64) -> Result<bool> {
+        if let Some(storage) = storage {
+            self.refresh(storage)?;
+        }
+        loop {
+            let (presence, basis) = {
+                let index = self.lock();
+                (index.presence(time), index.basis())
+            };
+            match (presence, storage) {
+                (Presence::Known, _) => return Ok(true),
+                (Presence::Damaged(cause), storage) => {
+                    return Err(damaged(storage, time, cause));
+                }
+                (Presence::Unknown, Some(storage)) => {
+                    let Some(value) = storage.get(time)? else { return Ok(false) };
+                    let keep = !storage.store.reads_single_values_fast();
+                    self.lock().discover(basis, time, keep.then(|| Arc::from(value)));
+                }
+                (Presence::Unknown | Presence::Absent | Presence::Deleted, _) => return Ok(false),
+            }
+        }
+    }
+
+    /// The first row of `span`, or the last one where `backwards`.
+    ///
+    /// # Errors
+    /// Those of [`Store::scan`].
+    pub fn neighbor(
+        &self,
+        storage: Option<&Storage>,
+        span: Span,
+        backwards: bool,
+    ) -> Result<Option<i64>> {
+        if let Some(storage) = storage {
+            self.refresh(storage)?;
+        }
+        let plan = self.lock().plan_neighbor(span, backwards);
+        let Some(storage) = storage else { return Ok(plan.known) };
+        let order = if backwards { Order::Descending } else { Order::Ascending };
+        for gap in plan.gaps {
+            let mut nearest = None;
+            storage.scan_with(gap, order, |time, _| {
+                if self.lock().hides(time) {
+                    return ControlFlow::Continue(());
+                }
+                nearest = Some(time);
+                ControlFlow::Break(())
+            })?;
+            if nearest.is_some() {
+                return Ok(nearest);
+            }
+        }
+        Ok(plan.known)
+    }
+
+    /// The row nearest to `time`, no further than `reach` microseconds away (unbounded where
+    /// `None`). Of two equally near rows the later one.
+    ///
+    /// # Errors
+    /// Those of [`Sequence::neighbor`].
+    pub fn nearest(
+        &self,
+        storage: Option<&Storage>,
+        time: i64,
+        reach: Option<i64>,
+    ) -> Result<Option<i64>> {
+        let seconds = reach.map_or(i64::MAX, |reach| reach.div_euclid(1_000_000));
+        let from = time.saturating_sub(seconds);
+        let to = time.saturating_add(seconds).saturating_add(1);
+        let after = self.neighbor(storage, Span::new(time, to), false)?;
+        if after == Some(time) {
+            return Ok(after);
+        }
+        // Nothing further away than the later neighbour can be the nearest.
+        let from = after.map_or(from, |after| from.max(time.saturating_sub(after - time) + 1));
+        let before = self.neighbor(storage, Span::new(from, time), true)?;
+        Ok(before.or(after))
+    }
+
+    /// How many records the logical content has.
+    ///
+    /// # Errors
+    /// Those of [`Store::count`].
+    pub fn count(&self, storage: Option<&Storage>) -> Result<usize> {
+        let Some(storage) = storage else { return Ok(self.lock().rows().len()) };
+        self.refresh(storage)?;
+        loop {
+            let (balance, basis) = {
+                let index = self.lock();
+                if index.coverage().covers(Span::ALL) {
+                    return Ok(index.rows().len());
+                }
+                (index.balance(), index.basis())
+            };
+            match balance {
+                Ok(balance) => {
+                    let stored = storage.store.count(storage.name(), KeyRange::default())?;
+                    if self.lock().basis() == basis {
+                        let stored = i64::try_from(stored).unwrap_or(i64::MAX);
+                        return Ok(usize::try_from(stored + balance).unwrap_or(0));
+                    }
+                }
+                Err(span) => {
+                    let found = storage.scan(span)?;
+                    let mut index = self.lock();
+                    if index.basis() == basis {
+                        index.resolve(span, &found);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds `record` at `time`, of which `date_time` is how its owner writes it.
+    ///
+    /// # Errors
+    /// [`Error::Duplicate`] where a record exists, loaded or not; [`Error::TimeRange`];
+    /// [`Error::Damaged`]; and those of [`Store::get`].
+    pub fn insert(
+        &self,
+        storage: Option<&Storage>,
+        time: i64,
+        record: R,
+        mark: Mark,
+        date_time: &dyn Fn() -> String,
+    ) -> Result<()> {
+        let timestamp = Timestamp::from_seconds(time)?;
+        let duplicate =
+            || Error::Duplicate { date_time: date_time(), timestamp: timestamp.to_string() };
+        if self.locate(storage, time)? {
+            return Err(duplicate());
+        }
+        // Without storage nobody can say yet what the storage that comes later holds.
+        let stored = storage.map(|_| false);
+        {
+            let mut index = self.lock();
+            // Another thread may have been faster.
+            if index.rows().get(time).is_none() {
+                index.insert(time, record, mark, stored);
+                return Ok(());
+            }
+        }
+        Err(duplicate())
+    }
+
+    /// Deletes every record of `span`; returns how many there were.
+    ///
+    /// # Errors
+    /// Those of [`Sequence::load`].
+    pub fn delete(&self, storage: Option<&Storage>, span: Span) -> Result<usize> {
+        self.load(storage, span)?;
+        let (count, _gone) = self.lock().delete(span);
+        Ok(count)
+    }
+
+    /// Carries out `plan` with the values of its rows, and sets the metadata, in one transaction.
+    ///
+    /// # Errors
+    /// Those of [`Store::commit`]; then everything stays pending.
+    pub fn commit(
+        &self,
+        storage: &Storage,
+        plan: &SavePlan,
+        values: Vec<Encoded>,
+        metadata: MetadataChange,
+    ) -> Result<()> {
+        let key = |time: i64| Timestamp::from_seconds(time).map(|time| time.to_key().to_vec());
+        let batch = Batch {
+            puts: values
+                .into_iter()
+                .map(|(time, value)| Ok((key(time)?, value)))
+                .collect::<Result<_>>()?,
+            deletes: plan.deletes.iter().map(|time| key(*time)).collect::<Result<_>>()?,
+            metadata,
+        };
+        let committed = storage.store.commit(storage.name(), &batch)?;
+        self.lock().saved(plan, committed.generation);
+        Ok(())
+    }
+
+    /// Notes that everything was loaded or a part of it.
+    pub fn set_phase(&self, phase: Phase) {
+        self.lock().set_phase(phase);
+    }
+
+    /// Forgets everything that came from storage; what is pending stays.
+    pub fn detach(&self) {
+        let gone = self.lock().detach();
+        drop(gone);
+    }
+
+    /// Sets the row at `time` aside as damaged and returns the error that says so.
+    pub fn damage(&self, storage: Option<&Storage>, time: i64, cause: String) -> Error {
+        let slot = self.lock().set_damaged(time, cause.clone());
+        drop::<Option<Slot<R>>>(slot);
+        damaged(storage, time, cause)
+    }
+}
+
+fn damaged(storage: Option<&Storage>, time: i64, cause: String) -> Error {
+    Error::Damaged {
+        namespace: storage.and_then(Storage::name).unwrap_or_default().to_owned(),
+        key: Timestamp::from_seconds(time).map(|time| time.to_string()).unwrap_or_default(),
+        cause,
+    }
+}

@@ -1,0 +1,497 @@
+"""Whatever is done to a sequence, in whatever order, it answers as a dictionary would.
+
+Hypothesis makes up the steps. Two sequences share one database, each with unsaved changes of its
+own; the dictionaries beside them say what each must answer. After every step a copy of the sequence
+is read completely, so that the sequence itself stays as partially loaded as the steps left it.
+"""
+
+from __future__ import annotations
+
+import copy
+import datetime
+from dataclasses import dataclass, field
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar, TypeAlias
+from zoneinfo import ZoneInfo
+
+import pendulum
+import pytest
+from hypothesis import HealthCheck, settings, strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from support import ForeignDatabase, House, PlainHouse, PlainReading, Reading, at, second_of
+
+import eosdb
+from eosdb import UNBOUND_END, UNBOUND_START, UNBOUND_WINDOW
+
+BERLIN = ZoneInfo("Europe/Berlin")
+BASE = datetime.datetime(2024, 10, 27, 0, 30, tzinfo=datetime.UTC)
+SPRING = datetime.datetime(2024, 3, 31, 0, 30, tzinfo=datetime.UTC)
+FIELDS = ("power_w", "count", "note")
+
+Values: TypeAlias = tuple[Any, ...]
+Bound: TypeAlias = Any
+
+
+def _instants() -> list[datetime.datetime]:
+    """Instants that are near to each other, at the edges of windows, or odd."""
+    hours = [0, 1, 2, 3, 5, 12, 23, 24, 25, 47, 48, 49, -1, -2, -12, -24, -25, -48]
+    plain = [BASE + datetime.timedelta(hours=hour) for hour in hours]
+    close = [BASE + datetime.timedelta(seconds=s) for s in (1, 2, 4, 0.25, 1.999999, -0.5)]
+    nights = [
+        datetime.datetime(2024, 10, 27, 2, 30, tzinfo=BERLIN, fold=0),
+        datetime.datetime(2024, 10, 27, 2, 30, tzinfo=BERLIN, fold=1),
+        *((SPRING + datetime.timedelta(minutes=30 * n)).astimezone(BERLIN) for n in range(4)),
+    ]
+    east = datetime.timezone(datetime.timedelta(hours=5, minutes=30))
+    west = datetime.timezone(datetime.timedelta(hours=-9))
+    odd = [
+        datetime.datetime(2024, 10, 27, 9, 0, tzinfo=east),
+        datetime.datetime(2024, 10, 26, 18, 0, 0, 500_000, tzinfo=west),
+        datetime.datetime(1, 1, 1, tzinfo=datetime.UTC),
+        datetime.datetime(999, 12, 31, 23, 59, 59, tzinfo=datetime.UTC),
+        datetime.datetime(1969, 12, 31, 23, 59, 59, 500_000, tzinfo=datetime.UTC),
+        datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC),
+        datetime.datetime(9999, 12, 31, 12, tzinfo=datetime.UTC),
+    ]
+    return [*plain, *close, *nights, *odd]
+
+
+INSTANTS = _instants()
+
+instants = st.sampled_from(INSTANTS)
+bounds = st.one_of(instants, st.sampled_from([None, UNBOUND_START, UNBOUND_END]))
+values = st.tuples(
+    st.none() | st.floats(allow_nan=False),
+    st.none() | st.integers(),
+    st.none() | st.text(max_size=3),
+)
+changes = st.one_of(
+    *(st.tuples(st.just(name), st.shared(values, key="change")) for name in FIELDS)
+).map(lambda drawn: (drawn[0], drawn[1][FIELDS.index(drawn[0])]))
+windows = st.sampled_from([0, 0.5, 1, 2, 3, 3600, 7200, 86_400, 96 * 3600])
+who = st.sampled_from([0, 0, 0, 1])
+
+
+def inside(second: int, start: Bound, end: Bound) -> bool:
+    """Return whether a second lies in `[start, end)`, said without the code under test."""
+    if start is UNBOUND_END or end is UNBOUND_START:
+        return False
+    return (not isinstance(start, datetime.datetime) or second_of(start) <= second) and (
+        not isinstance(end, datetime.datetime) or second < second_of(end)
+    )
+
+
+def timestamp(bound: Bound) -> Any:
+    """Return a bound as the sequence's methods take it."""
+    return at(second_of(bound)) if isinstance(bound, datetime.datetime) else bound
+
+
+def nearest_of(content: dict[int, Values], target: int, reach: float | None) -> int | None:
+    """Return the nearest second; of two the later, none beyond `reach` seconds."""
+    found = min(content, key=lambda second: (abs(second - target), -second), default=None)
+    return None if found is None or (reach is not None and abs(found - target) > reach) else found
+
+
+def values_of(record: Any) -> Values:
+    """Return the values of a record."""
+    return tuple(getattr(record, name) for name in FIELDS)
+
+
+def rows_of(records: Any) -> list[tuple[int, Values]]:
+    """Return the seconds and values of records, in the order they come in."""
+    return [(second_of(record.date_time), values_of(record)) for record in records]
+
+
+@dataclass
+class Session:
+    """A sequence, and what it must know beyond what is stored."""
+
+    sequence: Any
+    stored: dict[int, Values]
+    puts: dict[int, Values] = field(default_factory=dict)
+    unmarked: dict[int, Values] = field(default_factory=dict)
+    deletes: set[int] = field(default_factory=set)
+    held: dict[int, Any] = field(default_factory=dict)
+
+    @property
+    def content(self) -> dict[int, Values]:
+        """What every read must answer from, sorted."""
+        rows = {**self.stored, **self.unmarked, **self.puts}
+        return {second: rows[second] for second in sorted(rows) if second not in self.deletes}
+
+    def put(self, second: int, row: Values, *, dirty: bool = True) -> None:
+        self.deletes.discard(second)
+        self.unmarked.pop(second, None)
+        (self.puts if dirty else self.unmarked)[second] = row
+
+    def delete(self, second: int) -> None:
+        self.puts.pop(second, None)
+        self.unmarked.pop(second, None)
+        self.held.pop(second, None)
+        if second in self.stored:
+            self.deletes.add(second)
+
+
+class SequenceMachine(RuleBasedStateMachine):
+    """Two sequences on one database; subclasses say of which kinds."""
+
+    plain: ClassVar[bool]
+    backend: ClassVar[str]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = TemporaryDirectory()
+        self.stored: dict[int, Values] = {}
+        self.sessions: list[Session] = []
+        self.database: Any = None
+
+    def teardown(self) -> None:
+        if self.backend != "foreign" and self.database is not None:
+            self.database.close()
+        self.directory.cleanup()
+
+    # Set-up
+
+    @initialize(
+        window=st.sampled_from([None, 0, 1, 48]),
+        level=st.sampled_from([0, 9]),
+        rows=st.dictionaries(instants.map(second_of), values, max_size=12),
+    )
+    def begin(self, window: int | None, level: int, rows: dict[int, Values]) -> None:
+        self.settings = eosdb.DatabaseSettings(
+            initial_load_window_h=window, compression_level=level, keep_duration_h=None
+        )
+        if self.backend == "memory":
+            self.database = eosdb.MemoryDatabase(settings=self.settings)
+        elif self.backend == "lmdb":
+            self.database = eosdb.LMDBDatabase(
+                f"{self.directory.name}/db", settings=self.settings, durability="none"
+            )
+        else:
+            self.database = ForeignDatabase(self.settings)
+        if self.backend != "foreign":
+            self.database.open()
+        writer = self.make_sequence()
+        for second, row in rows.items():
+            writer.db_insert_record(self.make_record(pendulum.from_timestamp(second), row))
+        assert writer.db_save_records() == len(rows)
+        self.stored.update(rows)
+        # What others write to a foreign database cannot be noticed: then there is one session only.
+        count = 1 if self.backend == "foreign" else 2
+        self.sessions = [Session(self.make_sequence(), self.stored) for _ in range(count)]
+
+    def make_sequence(self) -> Any:
+        if self.plain:
+            return PlainHouse(self.database, self.settings.initial_load_window_h)
+        return House(database=self.database)
+
+    def make_record(self, instant: datetime.datetime, row: Values) -> Any:
+        named = dict(zip(FIELDS, row, strict=True))
+        date_time = eosdb.to_datetime(instant, in_timezone=instant.tzinfo)
+        return (PlainReading if self.plain else Reading)(date_time=date_time, **named)
+
+    def session(self, number: int) -> Session:
+        return self.sessions[number % len(self.sessions)]
+
+    # Changes
+
+    @rule(number=who, instant=instants, row=values, dirty=st.sampled_from([True, True, False]))
+    def insert(self, number: int, instant: datetime.datetime, row: Values, dirty: bool) -> None:
+        session, second = self.session(number), second_of(instant)
+        record = self.make_record(instant, row)
+        if second in session.content:
+            with pytest.raises(ValueError, match="Duplicate timestamp"):
+                session.sequence.db_insert_record(record, mark_dirty=dirty)
+        else:
+            session.sequence.db_insert_record(record, mark_dirty=dirty)
+            session.put(second, row, dirty=dirty)
+
+    @rule(number=who, instant=instants, change=changes)
+    def update_value(self, number: int, instant: datetime.datetime, change: Any) -> None:
+        session, second, (name, value) = self.session(number), second_of(instant), change
+        old = session.content.get(second, (None, None, None))
+        new = tuple(value if field == name else was for field, was in zip(FIELDS, old, strict=True))
+        if not self.plain:
+            session.sequence.update_value(instant, name, value)
+        elif second in session.content:
+            record = session.sequence.db_get_record(at(second))
+            setattr(record, name, value)
+            session.sequence.db_mark_dirty_record(record)
+        else:
+            session.sequence.db_insert_record(self.make_record(instant, new))
+        session.put(second, new)
+
+    @rule(number=who, start=bounds, end=bounds, power=st.floats(allow_nan=False))
+    def change_while_iterating(self, number: int, start: Bound, end: Bound, power: float) -> None:
+        session = self.session(number)
+        for record in session.sequence.db_iterate_records(timestamp(start), timestamp(end)):
+            record.power_w = power
+            session.sequence.db_mark_dirty_record(record)
+        for second, row in session.content.items():
+            if inside(second, start, end):
+                session.put(second, (power, *row[1:]))
+
+    @rule(number=who, position=st.integers(min_value=0), note=st.text(max_size=3))
+    def change_by_position(self, number: int, position: int, note: str) -> None:
+        session = self.session(number)
+        session.sequence.db_count_records()
+        if records := session.sequence.records:
+            record = records[position % len(records)]
+            second = second_of(record.date_time)
+            assert values_of(record) == session.content[second]
+            record.note = note
+            session.sequence.db_mark_dirty_record(record)
+            session.put(second, (*session.content[second][:2], note))
+
+    @rule(number=who, position=st.integers(min_value=0))
+    def delete_by_position(self, number: int, position: int) -> None:
+        session = self.session(number)
+        session.sequence.db_count_records()
+        if records := session.sequence.records:
+            second = second_of(records[position % len(records)].date_time)
+            del records[position % len(records)]
+            session.delete(second)
+
+    @rule(number=who, start=bounds, end=bounds)
+    def delete(self, number: int, start: Bound, end: Bound) -> None:
+        session = self.session(number)
+        doomed = [second for second in session.content if inside(second, start, end)]
+        deleted = session.sequence.db_delete_records(timestamp(start), timestamp(end))
+        assert deleted == len(doomed)
+        for second in doomed:
+            session.delete(second)
+
+    # Objects that somebody holds
+
+    @rule(number=who, instant=instants)
+    def hold(self, number: int, instant: datetime.datetime) -> None:
+        session, second = self.session(number), second_of(instant)
+        record = session.sequence.db_get_record(at(second))
+        assert (record is None) == (second not in session.content)
+        if record is not None:
+            session.held[second] = record
+
+    @rule(number=who, count=st.integers())
+    def change_what_is_held(self, number: int, count: int) -> None:
+        session = self.session(number)
+        for second, record in session.held.items():
+            assert session.sequence.db_get_record(at(second)) is record
+            record.count = count
+            session.sequence.db_mark_dirty_record(record)
+            row = session.content[second]
+            session.put(second, (row[0], count, row[2]))
+
+    # Lookups
+
+    @rule(number=who, instant=instants)
+    def get(self, number: int, instant: datetime.datetime) -> None:
+        session, second = self.session(number), second_of(instant)
+        record = session.sequence.db_get_record(at(second))
+        expected = session.content.get(second)
+        assert (None if record is None else values_of(record)) == expected
+        assert record is None or second_of(record.date_time) == second
+
+    @rule(number=who, instant=instants, window=windows | st.none())
+    def nearest(self, number: int, instant: datetime.datetime, window: float | None) -> None:
+        session = self.session(number)
+        reach = None if window is None else window / 2
+        expected = nearest_of(session.content, second_of(instant), reach)
+        if self.plain:
+            record = session.sequence.db_get_record(
+                at(second_of(instant)),
+                time_window=UNBOUND_WINDOW if window is None else eosdb.to_duration(window),
+            )
+        else:
+            record = session.sequence.get_nearest_by_datetime(
+                instant, None if window is None else datetime.timedelta(seconds=window)
+            )
+        assert (None if record is None else second_of(record.date_time)) == expected
+        assert record is None or values_of(record) == session.content[expected or 0]
+
+    @rule(number=who, start=bounds, end=bounds)
+    def iterate(self, number: int, start: Bound, end: Bound) -> None:
+        session = self.session(number)
+        found = rows_of(session.sequence.db_iterate_records(timestamp(start), timestamp(end)))
+        expected = [row for row in session.content.items() if inside(row[0], start, end)]
+        assert found == expected
+
+    @rule(number=who, bound=bounds)
+    def neighbours(self, number: int, bound: Bound) -> None:
+        session = self.session(number)
+        before = [second for second in session.content if inside(second, None, bound)]
+        assert session.sequence.db_previous_timestamp(timestamp(bound or UNBOUND_END)) == (
+            at(before[-1]) if before else None
+        )
+
+    @rule(number=who)
+    def count_and_range(self, number: int) -> None:
+        session = self.session(number)
+        known = list(session.content)
+        assert session.sequence.db_count_records() == len(known)
+        assert session.sequence.db_timestamp_range() == (
+            (at(known[0]), at(known[-1])) if known else (None, None)
+        )
+
+    @rule(number=who)
+    def show_loaded_records(self, number: int) -> None:
+        session = self.session(number)
+        session.sequence.db_count_records()
+        shown = rows_of(session.sequence.records)
+        content = session.content
+        assert shown == [(second, content[second]) for second in content if second in dict(shown)]
+        assert session.puts.keys() | session.unmarked.keys() <= dict(shown).keys()
+        assert len(session.sequence.records) == len(shown)
+        assert session.sequence.records == list(session.sequence.records)
+        if not self.plain:
+            dumped = session.sequence.model_dump()["records"]
+            assert [tuple(row[name] for name in FIELDS) for row in dumped] == [r[1] for r in shown]
+            assert [second_of(row["date_time"]) for row in dumped] == [r[0] for r in shown]
+
+    @rule(number=who, start=bounds, end=bounds)
+    def load(self, number: int, start: Bound, end: Bound) -> None:
+        session = self.session(number)
+        session.sequence.db_count_records()
+        before = len(session.sequence.records)
+        loaded = session.sequence.db_load_records(timestamp(start), timestamp(end))
+        assert len(session.sequence.records) == before + loaded
+        shown = {second for second, _ in rows_of(session.sequence.records)}
+        assert shown <= session.content.keys()
+        assert all(second in shown for second in session.content if inside(second, start, end))
+
+    # Storage
+
+    def let_go(self, saver: Session) -> None:
+        """Let the other sessions hold no objects: those would hide from them what is saved."""
+        for session in self.sessions:
+            if session is not saver:
+                session.held.clear()
+
+    def saved(self, session: Session) -> None:
+        self.stored.update(session.puts)
+        for second in session.deletes:
+            self.stored.pop(second, None)
+        session.puts.clear()
+        session.deletes.clear()
+
+    @rule(number=who)
+    def save(self, number: int) -> None:
+        session = self.session(number)
+        self.let_go(session)
+        pending = len(session.puts) + len(session.deletes)
+        assert session.sequence.db_save_records() == pending
+        self.saved(session)
+        assert session.sequence.db_save_records() == 0
+        assert rows_of(self.make_sequence().db_iterate_records()) == sorted(self.stored.items())
+
+    @rule(number=who, bound=bounds)
+    def vacuum_by_timestamp(self, number: int, bound: Bound) -> None:
+        session = self.session(number)
+        # Without an argument, and without a retention that is set, nothing is done at all.
+        doomed = [s for s in session.content if bound is not None and inside(s, None, bound)]
+        self.vacuum(session, doomed, did=bound is not None, keep_timestamp=timestamp(bound))
+
+    @rule(number=who, hours=st.sampled_from([0, 1, 2, 24, 25, 49, 720]))
+    def vacuum_by_hours(self, number: int, hours: int) -> None:
+        session = self.session(number)
+        tomorrow = second_of(datetime.datetime.now(datetime.UTC)) + 86_400
+        plausible = [second for second in session.content if second <= tomorrow]
+        newest = max(plausible, default=min(session.content, default=0))
+        first_kept = newest - (hours - 1) * 3600
+        doomed = [second for second in session.content if hours == 0 or second < first_kept]
+        self.vacuum(session, doomed, did=bool(session.content), keep_hours=hours)
+
+    def vacuum(self, session: Session, doomed: list[int], *, did: bool, **policy: Any) -> None:
+        self.let_go(session)
+        assert session.sequence.db_vacuum(**policy) == len(doomed)
+        for second in doomed:
+            session.delete(second)
+        if did:
+            self.saved(session)
+
+    @rule(number=who)
+    def begin_anew(self, number: int) -> None:
+        session = self.session(number)
+        session.sequence = self.make_sequence()
+        for unsaved in (session.puts, session.unmarked, session.deletes, session.held):
+            unsaved.clear()
+
+    @precondition(lambda self: self.backend == "lmdb")
+    @rule()
+    def close_and_open_again(self) -> None:
+        for session in self.sessions:
+            session.held.clear()
+        self.database.close()
+        self.database.open()
+
+    # What holds at all times
+
+    @invariant()
+    def a_copy_answers_from_the_logical_content(self) -> None:
+        for session in self.sessions:
+            content = session.content
+            known = list(content)
+            copied = copy.copy(session.sequence)
+            assert copied.db_count_records() == len(known)
+            assert copied.db_timestamp_range() == (
+                (at(known[0]), at(known[-1])) if known else (None, None)
+            )
+            for instant in INSTANTS:
+                second = second_of(instant)
+                before = max((k for k in known if k < second), default=None)
+                after = min((k for k in known if k > second), default=None)
+                found = (
+                    copied.db_previous_timestamp(at(second)),
+                    copied.db_next_timestamp(at(second)),
+                )
+                assert found == (
+                    None if before is None else at(before),
+                    None if after is None else at(after),
+                )
+            assert rows_of(copied.db_iterate_records()) == list(content.items())
+            assert len(copied.records) == len(known)
+
+
+@pytest.fixture(autouse=True)
+def _berlin() -> Any:
+    with pendulum.test_local_timezone(pendulum.timezone("Europe/Berlin")):
+        yield
+
+
+PROFILE = settings(
+    max_examples=25,
+    stateful_step_count=30,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+KINDS = [
+    pytest.param(plain, backend, id=f"{'plain' if plain else 'model'}-{backend}")
+    for plain in (False, True)
+    for backend in ("memory", "lmdb", "foreign")
+]
+
+
+def machine(plain: bool, backend: str) -> type[SequenceMachine]:
+    return type("Machine", (SequenceMachine,), {"plain": plain, "backend": backend})
+
+
+@pytest.mark.parametrize(("plain", "backend"), KINDS)
+def test_a_sequence_answers_as_a_dictionary(plain: bool, backend: str) -> None:
+    run_state_machine_as_test(machine(plain, backend), settings=PROFILE)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(("plain", "backend"), KINDS)
+def test_a_sequence_answers_as_a_dictionary_for_long(plain: bool, backend: str) -> None:
+    run_state_machine_as_test(
+        machine(plain, backend),
+        settings=settings(PROFILE, max_examples=400, stateful_step_count=80, derandomize=False),
+    )
