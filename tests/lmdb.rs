@@ -167,7 +167,7 @@ fn threads_open_namespaces_at_the_same_time() {
         for worker in 0..4 {
             let store = &store;
             scope.spawn(move || {
-                for index in (worker..300).step_by(4) {
+                for index in (worker..200).step_by(4) {
                     store.commit(Some(&name(index)), &puts([index], 10)).unwrap();
                 }
             });
@@ -193,10 +193,10 @@ fn threads_open_namespaces_at_the_same_time() {
                 });
             }
         });
-        for index in 0..300 {
+        for index in 0..200 {
             assert_eq!(rows(&store, Some(&name(index))), puts([index], 10).puts);
         }
-        assert_eq!(store.namespaces().unwrap(), (0..300).map(name).collect::<Vec<_>>());
+        assert_eq!(store.namespaces().unwrap(), (0..200).map(name).collect::<Vec<_>>());
         assert_eq!(rows(&store, None), []);
         store.close();
     }

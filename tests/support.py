@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import calendar
+import os
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -14,6 +16,9 @@ import eosdb
 from eosdb import DatabaseTimestamp, DateTime
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+WITH_TESTS = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+"""The environment of a process that imports from these tests."""
 
 
 def second_of(instant: datetime) -> int:

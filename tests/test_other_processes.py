@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -165,7 +165,7 @@ def test_a_reader_sees_what_another_process_commits(
     read_only: bool, writer: subprocess.Popen[str], tmp_path: Path
 ) -> None:
     with LMDBDatabase(tmp_path, read_only=read_only) as database:
-        house = House(database=database)  # type: ignore[call-arg]
+        house = House(database=database)
         assert house.load()
         assert len(house) == 10
         # Rows are loaded, but no object was made of them: they are what they are now.
@@ -184,7 +184,7 @@ def test_a_reader_follows_when_another_process_enlarges_the_file(
     writer: subprocess.Popen[str], tmp_path: Path
 ) -> None:
     with LMDBDatabase(tmp_path, read_only=True) as database:
-        house = House(database=database)  # type: ignore[call-arg]
+        house = House(database=database)
         assert len(house) == 10
         before = database.get_backend_stats(NAMESPACE)["map_size"]
         assert ask(writer, "fill 1000 20000") == "done"
@@ -195,7 +195,7 @@ def test_a_reader_follows_when_another_process_enlarges_the_file(
 
 def test_two_processes_write_in_turns(writer: subprocess.Popen[str], tmp_path: Path) -> None:
     with LMDBDatabase(tmp_path) as database:
-        house = House(database=database)  # type: ignore[call-arg]
+        house = House(database=database)
         for second in range(10):
             house.update_value(when(second), note="by the parent")
             assert house.save()
@@ -203,14 +203,14 @@ def test_two_processes_write_in_turns(writer: subprocess.Popen[str], tmp_path: P
         assert len(house) == 20
         assert house.get_by_datetime(when(5)).power_w == 5.0
     with LMDBDatabase(tmp_path) as database:
-        assert len(House(database=database)) == 20  # type: ignore[call-arg]
+        assert len(House(database=database)) == 20
 
 
 def test_a_record_that_both_insert_is_refused_to_the_second(
     writer: subprocess.Popen[str], tmp_path: Path
 ) -> None:
     with LMDBDatabase(tmp_path) as database:
-        house = House(database=database)  # type: ignore[call-arg]
+        house = House(database=database)
         assert len(house) == 10
         assert ask(writer, "update 50 50.0") == "done"
         with pytest.raises(eosdb.DuplicateRecordError, match="19700101T000050Z"):
@@ -230,7 +230,13 @@ def in_child(path: Path, database: LMDBDatabase, house: House) -> str:
                 return f"poor message: {error}"
         else:
             return "a database from before the fork was used"
-    for use in (lambda: len(house), house.save):
+    uses: list[Callable[[], object]] = [
+        lambda: len(house),
+        house.save,
+        house.load,
+        house.db_compact,
+    ]
+    for use in uses:
         try:
             use()
         except eosdb.ForkedError:
@@ -248,7 +254,7 @@ def in_child(path: Path, database: LMDBDatabase, house: House) -> str:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of forking beside threads
 def test_a_forked_process_must_open_the_database_again(tmp_path: Path) -> None:
     with LMDBDatabase(tmp_path) as database:
-        house = House(database=database)  # type: ignore[call-arg]
+        house = House(database=database)
         house.update_value(when(0), power_w=1.0)
         assert house.save()
         house.update_value(when(0), power_w=2.0)
@@ -270,4 +276,4 @@ def test_a_forked_process_must_open_the_database_again(tmp_path: Path) -> None:
         # The parent goes on as if nothing had happened.
         assert house.save()
         assert database.count_records(namespace="other") == 1
-        assert House(database=database).get_by_datetime(when(0)).power_w == 2.0  # type: ignore[call-arg]
+        assert House(database=database).get_by_datetime(when(0)).power_w == 2.0

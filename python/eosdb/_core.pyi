@@ -19,6 +19,7 @@ __all__ = [
     "gzip_encode",
     "read_metadata",
     "register_type",
+    "timestamp_of",
     "unpickle",
     "write_metadata",
 ]
@@ -34,6 +35,9 @@ def gzip_decode(data: bytes) -> bytes:
 
 def read_metadata(data: bytes) -> dict[str, Any]:
     """Read metadata: a pickled dictionary of plain values. Nothing in it is executed."""
+
+def timestamp_of(record: object) -> DatabaseTimestamp:
+    """Return the timestamp of the second that a record's `date_time` lies in."""
 
 def write_metadata(metadata: dict[str, Any]) -> bytes:
     """Write metadata as a pickle that any Python reads."""
@@ -152,11 +156,14 @@ class SequenceState:
     def clear_marks(self, mark: str) -> None:
         """Take back every mark of this kind; see `timestamps_marked`."""
 
-    def damaged(self) -> list[tuple[DatabaseTimestamp, str]]:
-        """Return (timestamp, cause) of the values found damaged."""
+    def damaged(self) -> list[tuple[str, str]]:
+        """Return (timestamp, cause) of damaged values, and (key, cause) of foreign keys."""
 
     def clear(self) -> None:
         """Forget every known record, saved or not; deletions stay pending."""
+
+    def discard_changes(self) -> None:
+        """Forget every change that was not saved; what was loaded is loaded again."""
 
     def forget_loaded(self) -> None:
         """Forget everything that came from storage; what is pending stays."""

@@ -13,14 +13,14 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from .datetimes import to_datetime
-from .errors import EosdbError
+from .datetimes import to_datetime, to_duration
+from .errors import ArgumentTypeError, EosdbError, InvalidArgumentError
 from .timestamps import DatabaseTimestamp
 
 if TYPE_CHECKING:
     from .mixin import DatabaseRecordProtocolMixin
 
-__all__ = ["compact_tier", "cutoff_of", "newest_plausible", "with_cutoff"]
+__all__ = ["checked_tiers", "compact_tier", "cutoff_of", "newest_plausible", "with_cutoff"]
 
 logger = logging.getLogger("eosdb")
 
@@ -28,6 +28,32 @@ _CUTOFF = "last_compact_cutoff_"
 
 FUTURE_TOLERANCE = timedelta(days=1)
 """A record further in the future of the clock than this does not count as the newest."""
+
+
+def checked_tiers(tiers: Any) -> list[tuple[timedelta, timedelta]]:
+    """Return compaction tiers as durations.
+
+    Args:
+        tiers: (age, interval) pairs, of durations or what `to_duration` takes.
+
+    Raises:
+        ArgumentTypeError: If they are no pairs of durations.
+        InvalidArgumentError: If an age is negative or an interval not whole seconds.
+    """
+    try:
+        pairs = [(to_duration(age), to_duration(interval)) for age, interval in tiers]
+    except (TypeError, ValueError) as error:
+        raise ArgumentTypeError(
+            f"compaction tiers are (age, interval) pairs of durations, not {tiers!r}: {error}"
+        ) from error
+    for (age, interval), given in zip(pairs, tiers, strict=True):
+        seconds = interval.total_seconds()
+        if age.total_seconds() < 0 or seconds < 1 or seconds % 1:
+            raise InvalidArgumentError(
+                f"a compaction tier needs an age that is non-negative and an interval of whole "
+                f"seconds, not ({given[0]}, {given[1]})"
+            )
+    return list(pairs)
 
 
 def _timestamp(seconds: int) -> DatabaseTimestamp:
@@ -135,10 +161,16 @@ def compact_tier(
         for bucket, row in values(sequence, buckets, start, end, step).items()
         if row
     ]
-    deleted = sequence.db_delete_records(_timestamp(start), cutoff)
-    for replacement in replacements:
-        sequence.db_insert_record(replacement)
-    sequence._db_commit(metadata)
+    # Apart from what was unsaved before, so that a failure can be undone by forgetting.
+    sequence.db_save_records()
+    try:
+        deleted = sequence.db_delete_records(_timestamp(start), cutoff)
+        for replacement in replacements:
+            sequence.db_insert_record(replacement)
+        sequence._db_commit(metadata)
+    except BaseException:
+        sequence._db_enter().discard_changes()
+        raise
     return deleted
 
 

@@ -143,9 +143,12 @@ class DataSequence(BaseModel, DatabaseRecordProtocolMixin[DataRecord]):
         """
         if not isinstance(data, dict):
             raise ArgumentTypeError(f"from_dict() expects a dictionary, not {data!r}")
+        records = data.get("records", [])
+        if not isinstance(records, list) or not all(isinstance(r, dict) for r in records):
+            raise ArgumentTypeError(f"'records' must be a list of dictionaries, not {records!r}")
         sequence = cls.model_validate({**data, "records": []})
         make = sequence.record_class()
-        for fields in data.get("records", []):
+        for fields in records:
             sequence.db_insert_record(make(**fields))
         return sequence
 
@@ -171,9 +174,8 @@ class DataSequence(BaseModel, DatabaseRecordProtocolMixin[DataRecord]):
         Raises:
             NaiveDatetimeError: If the datetime has no time zone.
         """
-        return self.db_get_record(
-            cast("DatabaseTimestamp", target_datetime), time_window=time_window
-        )
+        target = cast("DatabaseTimestamp", _checked(target_datetime))
+        return self.db_get_record(target, time_window=time_window)
 
     def get_nearest_by_datetime(
         self, target_datetime: datetime, time_window: timedelta | None = None
@@ -191,7 +193,8 @@ class DataSequence(BaseModel, DatabaseRecordProtocolMixin[DataRecord]):
             InvalidArgumentError: If the window is negative.
         """
         window = UNBOUND_WINDOW if time_window is None else time_window
-        return self.db_get_record(cast("DatabaseTimestamp", target_datetime), time_window=window)
+        target = cast("DatabaseTimestamp", _checked(target_datetime))
+        return self.db_get_record(target, time_window=window)
 
     # Changes
 
@@ -241,8 +244,12 @@ class DataSequence(BaseModel, DatabaseRecordProtocolMixin[DataRecord]):
             **values: Values by key.
 
         Raises:
-            UnknownKeyError: If a key cannot be written; then nothing is changed.
-            InvalidArgumentError: If the positional arguments are neither of the two forms.
+            UnknownKeyError: If a key cannot be written.
+            ValidationError: If a value does not fit its field.
+            InvalidArgumentError: If the positional arguments are neither of the two forms, or a
+                key is `date_time`.
+
+        Whatever is raised, nothing is changed.
         """
         match args:
             case ():
@@ -257,12 +264,18 @@ class DataSequence(BaseModel, DatabaseRecordProtocolMixin[DataRecord]):
                     f"not {args!r}"
                 )
         self._check_writable(values)
+        if "date_time" in values:
+            raise InvalidArgumentError(
+                "the date_time of a record is its place: delete it and insert it at its new time"
+            )
         record = self.get_by_datetime(date)
+        # Validating a whole record first finds what is wrong before anything is changed.
+        new = self.record_class()(date_time=date, **values)
         if record is None:
-            self.db_insert_record(self.record_class()(date_time=date, **values))
+            self.db_insert_record(new)
             return
-        for key, value in values.items():
-            setattr(record, key, value)
+        for key in values:
+            record[key] = new[key]
         self.db_mark_dirty_record(record)
 
     def key_from_lists(self, key: str, dates: Iterable[datetime], values: Iterable[Any]) -> None:
@@ -275,9 +288,20 @@ class DataSequence(BaseModel, DatabaseRecordProtocolMixin[DataRecord]):
 
         Raises:
             UnknownKeyError: If the key cannot be written.
-            ValueError: If there are more dates than values or the other way round.
+            InvalidArgumentError: If there are more dates than values or the other way round.
+            ValidationError: If a value does not fit the field.
+
+        Whatever is raised, nothing is changed.
         """
+        dates, values = list(dates), list(values)
+        if len(dates) != len(values):
+            raise InvalidArgumentError(f"{len(dates)} dates do not go with {len(values)} values")
+        # Everything is validated before anything is changed.
         self._check_writable([key])
+        make = self.record_class()
+        for date, value in zip(dates, values, strict=True):
+            DatabaseTimestamp.from_datetime(_checked(date))
+            make(date_time=date, **{key: value})
         for date, value in zip(dates, values, strict=True):
             self.update_value(date, key, value)
 
@@ -331,3 +355,9 @@ class DataSequence(BaseModel, DatabaseRecordProtocolMixin[DataRecord]):
     def load(self) -> bool:
         """Load all records as rows; return whether there were any to load."""
         return self.db_load_records() > 0
+
+
+def _checked(date: Any) -> datetime:
+    if not isinstance(date, datetime):
+        raise ArgumentTypeError(f"expected a datetime, not {date!r}")
+    return date

@@ -11,7 +11,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ._core import Store
-from .errors import DatabaseClosedError, StorageError
+from .errors import (
+    DatabaseClosedError,
+    InvalidArgumentError,
+    ReadOnlyError,
+    StorageError,
+)
 from .native_database import NativeDatabase
 from .settings import DatabaseSettings
 
@@ -54,8 +59,15 @@ class LMDBDatabase(NativeDatabase):
             read_only: Whether to refuse changes; the directory must then exist.
             data_folder: Akkudoktor-EOS's data folder, the current folder by default.
             settings: How records are stored, loaded, saved and kept; the defaults if not given.
+
+        Raises:
+            InvalidArgumentError: If `map_size` is out of range.
         """
         super().__init__(storage_path, data_folder=data_folder, settings=settings)
+        if not 2**20 <= map_size < 2**47:
+            raise InvalidArgumentError(
+                f"map_size must be between 1 MiB and 128 TiB in bytes, not {map_size}"
+            )
         self.map_size = map_size
         self.durability = durability
         self.read_only = read_only
@@ -106,9 +118,14 @@ class LMDBDatabase(NativeDatabase):
 
         Raises:
             DatabaseClosedError: If the database is not open.
+            ReadOnlyError: If it was opened to be read.
             StorageError: If it is open elsewhere too, in this or another process, which would go
                 on writing to the file that was replaced.
         """
+        if self.read_only:
+            raise ReadOnlyError(
+                f"'{self.storage_path}' was opened read-only: open it for writing to compact it"
+            )
         path = self.storage_path
         copy = path.with_name(f"{path.name}_compact_tmp")
         shutil.rmtree(copy, ignore_errors=True)

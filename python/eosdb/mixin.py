@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Self, cast
 from pydantic import FieldSerializationInfo, SerializerFunctionWrapHandler, field_serializer
 
 from . import compaction
-from ._core import SequenceState, enter, read_metadata, write_metadata
+from ._core import SequenceState, enter, read_metadata, timestamp_of, write_metadata
 from .datetimes import Duration, to_datetime, to_duration
 from .errors import (
     ArgumentTypeError,
     EosdbError,
     InvalidArgumentError,
     LoadPhaseError,
-    NaiveDatetimeError,
     TimestampRangeError,
 )
 from .protocols import T_Record
@@ -98,6 +97,10 @@ class DatabaseRecordProtocolMixin(StateViews, Generic[T_Record]):
 
     @database.setter
     def database(self, database: Any) -> None:
+        if database is not None and not hasattr(database, "is_open"):
+            raise ArgumentTypeError(
+                f"{database!r} is no database: assign one with the methods of DatabaseABC, or None"
+            )
         self.__dict__["_db_database"] = database
 
     def _db_settings(self) -> Any:
@@ -202,10 +205,12 @@ class DatabaseRecordProtocolMixin(StateViews, Generic[T_Record]):
         return dt.encode("ascii")
 
     def _db_key_to_timestamp(self, dbkey: bytes) -> DatabaseTimestamp:
-        return DatabaseTimestamp(dbkey.decode("ascii"))
+        timestamp = DatabaseTimestamp(dbkey.decode("ascii", errors="backslashreplace"))
+        timestamp.to_datetime()  # tells of a key that is no timestamp
+        return timestamp
 
     def _db_timestamp_after(self, timestamp: DatabaseTimestamp) -> DatabaseTimestamp:
-        return DatabaseTimestamp.from_datetime(timestamp.to_datetime().add(seconds=1))
+        return _later(timestamp.to_datetime(), timedelta(seconds=1))
 
     def db_generate_timestamps(
         self,
@@ -225,17 +230,18 @@ class DatabaseRecordProtocolMixin(StateViews, Generic[T_Record]):
 
         Raises:
             InvalidArgumentError: If `values_count` is negative.
+            TimestampRangeError: If a timestamp lies beyond the year 9999.
         """
         if values_count < 0:
             raise InvalidArgumentError(f"values_count must be non-negative, not {values_count}")
         step = 3600 if interval is None else int(interval.total_seconds())
         start = start_timestamp.to_datetime()
         for count in range(values_count):
-            yield DatabaseTimestamp.from_datetime(start + timedelta(seconds=count * step))
+            yield _later(start, timedelta(seconds=count * step))
 
     def _search_window(
         self,
-        center_timestamp: DatabaseTimestampType | None,
+        center_timestamp: DatabaseTimestampType | datetime | None,
         time_window: timedelta | DatabaseTimeWindowType,
     ) -> tuple[DatabaseTimestampType, DatabaseTimestampType]:
         """Return the bounds of the window around a centre (now by default)."""
@@ -243,8 +249,17 @@ class DatabaseRecordProtocolMixin(StateViews, Generic[T_Record]):
             return UNBOUND_START, UNBOUND_END
         if isinstance(center_timestamp, _DatabaseTimestampUnbound):
             raise ArgumentTypeError("center_timestamp cannot be of unbounded timestamp type.")
-        half = _half_of(time_window)
-        center = to_datetime() if center_timestamp is None else center_timestamp.to_datetime()
+        half = _half_of(time_window).total_seconds()
+        center: datetime | None = None
+        if isinstance(center_timestamp, DatabaseTimestamp):
+            center = center_timestamp.to_datetime()
+        elif center_timestamp is None or isinstance(center_timestamp, datetime):
+            center = to_datetime(center_timestamp)
+        else:
+            raise ArgumentTypeError(
+                f"center_timestamp must be a DatabaseTimestamp or a datetime, not "
+                f"{center_timestamp!r}"
+            )
         return _shifted(center, -half), _shifted(center, half)
 
     # ---- lookups ---------------------------------------------------------------------------
@@ -274,9 +289,10 @@ class DatabaseRecordProtocolMixin(StateViews, Generic[T_Record]):
         if time_window is None:
             return cast("T_Record | None", state.get(target_timestamp))
         if isinstance(time_window, _DatabaseTimeWindowUnbound):
-            self._db_ensure_loaded(center_timestamp=target_timestamp)
+            if not state.phase:
+                self._db_ensure_loaded(center_timestamp=target_timestamp)
             return cast("T_Record | None", state.nearest(target_timestamp, None))
-        reach = _half_of(time_window) // timedelta(microseconds=1)
+        reach = int(_half_of(time_window).total_seconds() * 1_000_000)
         return cast("T_Record | None", state.nearest(target_timestamp, reach))
 
     def db_previous_timestamp(self, timestamp: DatabaseTimestampType) -> DatabaseTimestamp | None:
@@ -294,7 +310,7 @@ class DatabaseRecordProtocolMixin(StateViews, Generic[T_Record]):
         return enter(self).range()
 
     def db_count_records(self) -> int:
-        """Return how many records there are, loaded or not."""
+        """Return how many records there are, loaded or not, readable or not."""
         return enter(self).count()
 
     def db_iterate_records(
@@ -334,11 +350,18 @@ class DatabaseRecordProtocolMixin(StateViews, Generic[T_Record]):
         return enter(self).delete(start_timestamp, end_timestamp)
 
     def db_mark_dirty_record(self, record: T_Record) -> None:
-        """Have the next save write the record at the second of `record.date_time`."""
-        date_time = record.date_time
-        if date_time is None:
-            raise NaiveDatetimeError("Timezone-aware datetime required, the record has none")
-        enter(self).mark_dirty(date_time)
+        """Have the next save write the record at the second of `record.date_time`.
+
+        Raises:
+            InvalidArgumentError: If the sequence has handed out or taken in no record there. Its
+                second is a record's place: to move a record, delete it and insert it again.
+        """
+        timestamp = timestamp_of(record)
+        if not enter(self).mark_dirty(timestamp):
+            raise InvalidArgumentError(
+                f"there is no record of this sequence at {timestamp} to be saved: insert it, or "
+                "set its date_time back if it was changed"
+            )
 
     # ---- loading ---------------------------------------------------------------------------
 
@@ -492,21 +515,29 @@ class DatabaseRecordProtocolMixin(StateViews, Generic[T_Record]):
 
         Returns:
             How many records were deleted.
+
+        Raises:
+            InvalidArgumentError: If the duration is negative or no number.
         """
-        seconds: float | None = None if keep_hours is None else keep_hours * 3600
-        if keep_hours is None and keep_timestamp is None:
+        seconds: float | None = None
+        if keep_hours is not None:
+            seconds = _checked(keep_hours, "keep_hours") * 3600
+        elif keep_timestamp is None:
             duration = self.db_keep_duration()
             if duration is None:
                 return 0
             seconds = duration.total_seconds()
+            if seconds < 0:
+                raise InvalidArgumentError(
+                    f"db_keep_duration() must be non-negative, not {duration}"
+                )
         if seconds is not None:
             newest = compaction.newest_plausible(self)
             if newest is None:
                 return 0
             keep_timestamp = UNBOUND_END
             if seconds > 0:
-                kept = timedelta(seconds=seconds - 3600)
-                keep_timestamp = _shifted(newest.to_datetime(), -kept)
+                keep_timestamp = _shifted(newest.to_datetime(), 3600 - seconds)
         deleted = self.db_delete_records(end_timestamp=keep_timestamp)
         self.db_save_records()
         return deleted
@@ -534,8 +565,13 @@ class DatabaseRecordProtocolMixin(StateViews, Generic[T_Record]):
 
         Returns:
             How many rows were replaced.
+
+        Raises:
+            InvalidArgumentError: If an age is negative or an interval not whole seconds.
         """
-        tiers = self.db_compact_tiers() if compact_tiers is None else compact_tiers
+        tiers = compaction.checked_tiers(
+            self.db_compact_tiers() if compact_tiers is None else compact_tiers
+        )
         # The coarsest tier goes first: a finer one leaves alone what it has taken.
         return sum(self._db_compact_tier(age, interval) for age, interval in reversed(tiers))
 
@@ -562,29 +598,49 @@ class DatabaseRecordProtocolMixin(StateViews, Generic[T_Record]):
             "timestamp_range": {"min": str(first), "max": str(last)},
         }
 
-    def db_damaged_records(self) -> list[tuple[DatabaseTimestamp, str]]:
-        """Return the timestamps of values found damaged so far, with their causes.
+    def db_damaged_records(self) -> list[tuple[str, str]]:
+        """Return what was found unreadable so far: keys with their causes.
 
-        They are skipped by everything but an exact lookup, which raises. Deleting them, by a range
-        that holds them, removes them from storage at the next save.
+        A damaged value, under its `DatabaseTimestamp`, is counted, and skipped by everything but
+        an exact lookup, which raises. Deleting it, by a range that holds it, removes it from
+        storage at the next save. A key that is no timestamp, given as text, is counted and left
+        alone; the database's `delete_records` removes it.
         """
         return enter(self).damaged()
 
 
-def _shifted(time: datetime, by: timedelta) -> DatabaseTimestampType:
-    """Return the timestamp at a distance from `time`; beyond the calendar, the sentinel."""
+def _shifted(time: datetime, seconds: float) -> DatabaseTimestampType:
+    """Return the timestamp so many seconds after `time`; beyond the calendar, the sentinel."""
+    try:
+        return DatabaseTimestamp.from_datetime(time + timedelta(seconds=seconds))
+    except (OverflowError, TimestampRangeError):
+        return UNBOUND_START if seconds < 0 else UNBOUND_END
+
+
+def _later(time: datetime, by: timedelta) -> DatabaseTimestamp:
     try:
         return DatabaseTimestamp.from_datetime(time + by)
-    except (OverflowError, TimestampRangeError):
-        return UNBOUND_START if by < timedelta() else UNBOUND_END
+    except OverflowError as error:
+        raise TimestampRangeError(
+            f"{by} after {time} is beyond the year 9999, the last that a key can hold"
+        ) from error
 
 
-def _half_of(time_window: timedelta) -> timedelta:
-    window: timedelta = to_duration(time_window)
-    seconds = window.total_seconds()
+def _checked(value: Any, name: str) -> float:
+    if not isinstance(value, int | float):
+        raise ArgumentTypeError(f"{name} must be a number, not {value!r}")
+    if not value >= 0:  # NaN is not either
+        raise InvalidArgumentError(f"{name} must be non-negative, not {value}")
+    return value
+
+
+def _half_of(time_window: Any) -> timedelta:
+    if not isinstance(time_window, timedelta):
+        time_window = to_duration(time_window)
+    seconds = time_window.total_seconds()
     if seconds < 0:
         raise InvalidArgumentError(f"time_window must be non-negative, not {time_window}")
-    return timedelta(seconds=seconds) / 2
+    return timedelta(seconds=seconds / 2)
 
 
 def _serialize_records(

@@ -9,8 +9,9 @@ from typing import Any, Self
 
 from ._core import Store
 from .abc import DatabaseBackendABC
-from .errors import DatabaseClosedError
+from .errors import ArgumentTypeError, DatabaseClosedError, InvalidNamespaceError
 from .settings import DatabaseSettings
+from .timestamps import UNBOUND_END, UNBOUND_START, _DatabaseTimestampUnbound
 
 __all__ = ["NativeDatabase"]
 
@@ -81,6 +82,8 @@ class NativeDatabase(DatabaseBackendABC):
             self.connection = self._open_store()
             if not _overrides_access(type(self)):
                 self.native_store = self.connection
+        if namespace is not None:
+            self._store.metadata(self._namespace(namespace))  # tells of a name that is refused
         self.default_namespace = namespace
 
     def close(self) -> None:
@@ -105,7 +108,17 @@ class NativeDatabase(DatabaseBackendABC):
         return self.connection
 
     def _namespace(self, namespace: str | None) -> str | None:
-        return self.default_namespace if namespace is None else namespace
+        if namespace is None:
+            return self.default_namespace
+        if not isinstance(namespace, str):
+            raise ArgumentTypeError(f"a namespace must be a str or None, not {namespace!r}")
+        try:
+            namespace.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidNamespaceError(
+                f"namespace {namespace!r} is refused: it is no valid Unicode text"
+            ) from error
+        return namespace
 
     def flush(self, namespace: str | None = None) -> None:
         """Have everything written reach the disk."""
@@ -116,6 +129,8 @@ class NativeDatabase(DatabaseBackendABC):
 
     def set_metadata(self, metadata: bytes | None, *, namespace: str | None = None) -> None:
         """Store the metadata of a namespace; see :meth:`DatabaseABC.set_metadata`."""
+        if metadata is not None and not isinstance(metadata, bytes):
+            raise ArgumentTypeError(f"metadata must be bytes or None, not {metadata!r}")
         self._store.set_metadata(self._namespace(namespace), metadata)
 
     def get_metadata(self, namespace: str | None = None) -> bytes | None:
@@ -132,7 +147,16 @@ class NativeDatabase(DatabaseBackendABC):
         Raises:
             InvalidKeyError: If a key is no timestamp; then nothing is stored.
         """
-        return self._store.save(self._namespace(namespace), list(records))
+        records = list(records)
+        for record in records:
+            match record:
+                case (bytes(), bytes()):
+                    pass
+                case _:
+                    raise ArgumentTypeError(
+                        f"records are pairs of a key and a value in bytes, not {record!r}"
+                    )
+        return self._store.save(self._namespace(namespace), records)
 
     def delete_records(self, keys: Iterable[bytes], namespace: str | None = None) -> int:
         """Delete records in one transaction; return how many there were."""
@@ -146,7 +170,8 @@ class NativeDatabase(DatabaseBackendABC):
         reverse: bool = False,
     ) -> Iterator[tuple[bytes, bytes]]:
         """Iterate over a snapshot of the records of `[start_key, end_key)`."""
-        return iter(self._store.scan(self._namespace(namespace), start_key, end_key, reverse))
+        start, end = _bounds(start_key, end_key)
+        return iter(self._store.scan(self._namespace(namespace), start, end, reverse))
 
     def count_records(
         self,
@@ -156,7 +181,8 @@ class NativeDatabase(DatabaseBackendABC):
         namespace: str | None = None,
     ) -> int:
         """Count the records of `[start_key, end_key)`."""
-        return self._store.count(self._namespace(namespace), start_key, end_key)
+        start, end = _bounds(start_key, end_key)
+        return self._store.count(self._namespace(namespace), start, end)
 
     def get_key_range(self, namespace: str | None = None) -> tuple[bytes | None, bytes | None]:
         """Return the first and the last key, `(None, None)` if there are no records."""
@@ -169,6 +195,22 @@ class NativeDatabase(DatabaseBackendABC):
     def __repr__(self) -> str:
         state = "open" if self.is_open else "closed"
         return f"<{type(self).__name__} {str(self.storage_path)!r} ({state})>"
+
+
+def _bounds(start: object, end: object) -> tuple[bytes | None, bytes | None]:
+    """Return bounds as bytes, for upstream hands over the sentinels too."""
+    bounds: list[bytes | None] = []
+    for bound, open_ in ((start, UNBOUND_START), (end, UNBOUND_END)):
+        if bound is None or bound is open_:
+            bounds.append(None)
+        elif isinstance(bound, bytes):
+            bounds.append(bound)
+        elif isinstance(bound, _DatabaseTimestampUnbound):
+            # The far end: a start behind every key, or an end before them all.
+            bounds.append(b"\xff" if bound is UNBOUND_END else b"")
+        else:
+            raise ArgumentTypeError(f"a key bound must be bytes or None, not {bound!r}")
+    return bounds[0], bounds[1]
 
 
 @functools.lru_cache(maxsize=64)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, MutableSequence
 from typing import Any, SupportsIndex, TypeVar, cast, overload
 
-from ._core import RecordsBase, SequenceState
-from .errors import ArgumentTypeError
+from ._core import RecordsBase, timestamp_of
+from .errors import ArgumentTypeError, DuplicateRecordError
 
 __all__ = ["RecordList", "RecordsAttribute"]
 
@@ -24,18 +24,14 @@ class RecordList(RecordsBase, MutableSequence[Any]):
     Whatever is added takes its place by its time; removing a record deletes it from the sequence.
     """
 
-    @property
-    def _state(self) -> SequenceState:
-        return self.state
-
     def __len__(self) -> int:
         return len(self.state)
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self.state.iterate(None, None))
+        return cast("Iterator[Any]", self.state.iterate(None, None))
 
     def __reversed__(self) -> Iterator[Any]:
-        return reversed(list(self))
+        return iter(list(self)[::-1])
 
     @overload
     def __getitem__(self, index: SupportsIndex) -> Any: ...
@@ -49,6 +45,8 @@ class RecordList(RecordsBase, MutableSequence[Any]):
         return self.state.at(self._position(index))
 
     def _position(self, index: SupportsIndex) -> int:
+        if not isinstance(index, SupportsIndex):
+            raise ArgumentTypeError(f"list indices must be integers or slices, not {index!r}")
         position = index.__index__()
         length = len(self)
         if position < 0:
@@ -58,17 +56,26 @@ class RecordList(RecordsBase, MutableSequence[Any]):
         return position
 
     def __setitem__(self, index: Any, value: Any) -> None:
+        records = list(value) if isinstance(index, slice) else [value]
+        # Whatever can be wrong is found before anything is deleted.
+        added = {timestamp_of(record) for record in records}
+        kept = {
+            self.state.timestamp_at(position)
+            for position in set(range(len(self))).difference(self._positions(index))
+        }
+        if added & kept or len(added) < len(records):
+            raise DuplicateRecordError(f"Duplicate timestamp among the records {records!r}")
         del self[index]
-        for record in value if isinstance(index, slice) else [value]:
+        for record in records:
             self.state.insert(record, True)
 
+    def _positions(self, index: SupportsIndex | slice) -> Iterable[int]:
+        if isinstance(index, slice):
+            return range(*index.indices(len(self)))
+        return [self._position(index)]
+
     def __delitem__(self, index: SupportsIndex | slice) -> None:
-        positions = (
-            range(*index.indices(len(self)))
-            if isinstance(index, slice)
-            else [self._position(index)]
-        )
-        timestamps = [self.state.timestamp_at(position) for position in positions]
+        timestamps = [self.state.timestamp_at(position) for position in self._positions(index)]
         for timestamp in timestamps:
             self.state.delete_known(timestamp)
 

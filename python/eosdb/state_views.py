@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set as Abstra
 from typing import Any, overload
 
 from ._core import SequenceState
-from .errors import InvalidArgumentError
+from .errors import ArgumentTypeError, InvalidArgumentError
 from .timestamps import (
     DatabaseRecordProtocolLoadPhase,
     DatabaseTimestamp,
@@ -82,7 +82,7 @@ class RecordIndexView(Mapping[DatabaseTimestamp, Any]):
         return self._state.at(self._state.position(timestamp))
 
     def __contains__(self, timestamp: object) -> bool:
-        return isinstance(timestamp, str) and self._state.knows(timestamp)
+        return isinstance(timestamp, DatabaseTimestamp) and self._state.knows(timestamp)
 
     def __repr__(self) -> str:
         return repr(dict(self))
@@ -190,6 +190,8 @@ class StateViews:
 
     @_db_load_phase.setter
     def _db_load_phase(self, phase: DatabaseRecordProtocolLoadPhase) -> None:
+        if phase not in _PHASES:
+            raise ArgumentTypeError(f"{phase!r} is no DatabaseRecordProtocolLoadPhase")
         self._db_enter().phase = _PHASES.index(phase)
 
     @property

@@ -9,7 +9,12 @@ from typing import Final, TypeAlias
 from pendulum import UTC
 
 from .datetimes import DateTime, Duration
-from .errors import InvalidKeyError, NaiveDatetimeError, TimestampRangeError
+from .errors import (
+    ArgumentTypeError,
+    InvalidKeyError,
+    NaiveDatetimeError,
+    TimestampRangeError,
+)
 
 __all__ = [
     "DATABASE_METADATA_KEY",
@@ -49,7 +54,12 @@ class DatabaseTimestamp(str):
             NaiveDatetimeError: If `dt` has no time zone.
             TimestampRangeError: If `dt` lies outside the years 1 to 9999 in UTC.
         """
-        offset = dt.utcoffset()
+        if not isinstance(dt, datetime.datetime):
+            raise ArgumentTypeError(f"expected a datetime, not {dt!r}")
+        try:
+            offset = dt.utcoffset()
+        except ValueError:  # pandas.NaT is a datetime, but no instant
+            offset = None
         if offset is None:
             raise NaiveDatetimeError(
                 f"Timezone-aware datetime required, got {dt!r}: attach the zone it is meant in"

@@ -22,15 +22,13 @@ pub fn second_of(value: &Bound<'_, PyAny>) -> PyResult<i64> {
             format!("expected a datetime or a DatabaseTimestamp, not {value:?}"),
         ));
     };
-    let offset = time.call_method0(intern!(py, "utcoffset"))?;
-    let Ok(offset) = offset.cast::<PyDelta>() else {
+    let Some(offset) = offset_of(time).unwrap_or_default() else {
         return Err(exception(
             py,
             "NaiveDatetimeError",
             format!("Timezone-aware datetime required, not {value:?}: give it a time zone"),
         ));
     };
-    let offset = i64::from(offset.get_days()) * 86_400 + i64::from(offset.get_seconds());
     let second = wall_second(
         time.get_year(),
         time.get_month(),
@@ -38,6 +36,35 @@ pub fn second_of(value: &Bound<'_, PyAny>) -> PyResult<i64> {
         [time.get_hour(), time.get_minute(), time.get_second()],
     ) - offset;
     Ok(Timestamp::from_seconds(second)?.seconds())
+}
+
+/// The UTC second of a record's `date_time`.
+pub fn second_of_record(record: &Bound<'_, PyAny>) -> PyResult<i64> {
+    let py = record.py();
+    match record.getattr_opt(intern!(py, "date_time"))? {
+        Some(date_time) => second_of(&date_time),
+        None => Err(exception(
+            py,
+            "ArgumentTypeError",
+            format!("expected a record with a date_time, not {record:?}"),
+        )),
+    }
+}
+
+/// Return the timestamp of the second that a record's `date_time` lies in.
+#[pyfunction]
+pub fn timestamp_of<'py>(record: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    timestamp(record.py(), second_of_record(record)?)
+}
+
+/// The seconds that a datetime's zone is ahead of UTC, `None` if it has no zone.
+pub fn offset_of(time: &Bound<'_, PyAny>) -> PyResult<Option<i64>> {
+    let offset = time.call_method0(intern!(time.py(), "utcoffset"))?;
+    if offset.is_none() {
+        return Ok(None);
+    }
+    let offset = offset.cast::<PyDelta>()?;
+    Ok(Some(i64::from(offset.get_days()) * 86_400 + i64::from(offset.get_seconds())))
 }
 
 /// The second that a UTC clock with these hands shows.

@@ -10,7 +10,7 @@ use pyo3::types::{
     PyByteArray, PyBytes, PyDateTime, PyDict, PyFrozenSet, PyInt, PyList, PySet, PyTuple, PyType,
 };
 
-use super::datetime::{in_zone, second_of};
+use super::datetime::{in_zone, offset_of, second_of, wall_second};
 use crate::codec::{Call, DateTimeParts, Node, NodeId, NumpyScalar, Reader, Tree, Zone};
 use crate::codec::{PENDULUM_DATE_TIME, PYDANTIC_DATE_TIME, safe_globals};
 use crate::error::Error;
@@ -77,6 +77,11 @@ pub fn fixed_timezone_class(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     cached(py, &CLASS, "pendulum.tz.timezone", "FixedTimezone")
 }
 
+fn utc(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static UTC: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    cached(py, &UTC, "pendulum", "UTC")
+}
+
 /// The zone object of a pendulum datetime; `None` for the zones of other libraries.
 fn zone<'py>(py: Python<'py>, zone: &Zone<'_>) -> PyResult<Option<Bound<'py, PyAny>>> {
     static KNOWN: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
@@ -130,6 +135,26 @@ pub fn pendulum<'py>(
         zone,
     );
     class.call1(arguments).map(Some)
+}
+
+/// The pendulum datetime that `parts` describe, in the pass of a repeated hour and by the rules
+/// that make it the second `time`; `None` if they describe another class's.
+pub fn pendulum_at<'py>(
+    py: Python<'py>,
+    parts: &DateTimeParts<'_>,
+    time: i64,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let Some(date_time) = pendulum(py, parts)? else { return Ok(None) };
+    let wall = wall_second(
+        parts.year.into(),
+        parts.month,
+        parts.day,
+        [parts.hour, parts.minute, parts.second],
+    );
+    match offset_of(&date_time)? {
+        Some(offset) if wall - offset != time => at_second(date_time, time).map(Some),
+        _ => Ok(Some(date_time)),
+    }
 }
 
 /// The datetime itself if it shows the second `time`, else the same zone's wall time at `time`.
@@ -303,11 +328,18 @@ pub fn fields<'py>(py: Python<'py>, tree: &Tree<'_>, time: i64) -> PyResult<Boun
     let Ok(fields) = fields.cast_into::<PyDict>() else {
         return Err(Error::Decode("the value is no dictionary of fields".to_owned()).into());
     };
-    if let Some(date_time) = fields.get_item(intern!(py, "date_time"))?
-        && date_time.is_instance_of::<PyDateTime>()
-    {
-        fields.set_item(intern!(py, "date_time"), at_second(date_time, time)?)?;
-    }
+    let date_time = match fields.get_item(intern!(py, "date_time"))? {
+        Some(date_time)
+            if date_time
+                .cast::<PyDateTime>()
+                .is_ok_and(|time| matches!(offset_of(time), Ok(Some(_)))) =>
+        {
+            at_second(date_time, time)?
+        }
+        // Without an instant of its own a record has that of its key.
+        _ => in_zone(pydantic_date_time(py)?, time, 0, utc(py)?)?,
+    };
+    fields.set_item(intern!(py, "date_time"), date_time)?;
     if fields.keys().iter().any(|key| !key.is_instance_of::<pyo3::types::PyString>()) {
         return Err(PyTypeError::new_err("the value has a field whose name is no text"));
     }

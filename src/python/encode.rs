@@ -14,6 +14,9 @@ use crate::codec::{DateTimeParts, PENDULUM_DATE_TIME, PYDANTIC_DATE_TIME, Zone};
 /// The protocol that upstream writes.
 const PROTOCOL: u8 = 5;
 
+/// The identity of containers: a dump copies them, so none occurs twice.
+const UNSHARED: usize = 0;
+
 /// Pickles `record.model_dump()` by Python's own means: always right, and slow.
 pub fn dump(record: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
     let py = record.py();
@@ -39,7 +42,7 @@ fn identity(object: &Bound<'_, PyAny>) -> usize {
 }
 
 fn write_dict(dict: &Bound<'_, PyDict>, writer: &mut Writer) -> PyResult<bool> {
-    if writer.begin_dict(dict.len(), identity(dict))? {
+    if writer.begin_dict(dict.len(), UNSHARED)? {
         for (key, value) in dict {
             if !write(&key, writer)? || !write(&value, writer)? {
                 return Ok(false);
@@ -70,7 +73,7 @@ fn write(value: &Bound<'_, PyAny>, writer: &mut Writer) -> PyResult<bool> {
     } else if let Ok(dict) = value.cast_exact::<PyDict>() {
         return write_dict(dict, writer);
     } else if let Ok(list) = value.cast_exact::<PyList>() {
-        if writer.begin_list(list.len(), identity(value))? {
+        if writer.begin_list(list.len(), UNSHARED)? {
             for item in list {
                 if !write(&item, writer)? {
                     return Ok(false);
@@ -79,7 +82,7 @@ fn write(value: &Bound<'_, PyAny>, writer: &mut Writer) -> PyResult<bool> {
             writer.end();
         }
     } else if let Ok(tuple) = value.cast_exact::<PyTuple>() {
-        if writer.begin_tuple(tuple.len(), identity(value))? {
+        if writer.begin_tuple(tuple.len(), UNSHARED)? {
             for item in tuple {
                 if !write(&item, writer)? {
                     return Ok(false);

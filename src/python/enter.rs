@@ -14,6 +14,7 @@ use pyo3::types::{PyDict, PyString};
 
 use super::backend::PythonBackend;
 use super::datetime;
+use super::errors::exception;
 use super::record_class::RecordClass;
 use super::records::RecordsBase;
 use super::state::{Binding, SequenceState};
@@ -49,10 +50,11 @@ pub fn enter(owner: &Bound<'_, PyAny>) -> PyResult<Py<SequenceState>> {
     if !shown_is_current {
         // Either nothing is shown yet, or somebody put a list of their own there.
         shown_is_current = shown.is_some_and(|shown| shown.get().state_of().is(&state));
-        if let Some(records) = records.filter(|_| !shown_is_current) {
-            adopt(state.get(), &records)?;
-        }
+        let assigned = records.filter(|_| !shown_is_current);
+        let adopted = assigned.map(|records| adopt(state.get(), &records)).transpose();
+        // What could not be adopted is told once; the content is then as before.
         show(&dict, &state)?;
+        adopted?;
     }
     bind(owner, &dict, state.get())?;
     if !state.get().is_storage_initialized() && state.get().has_storage(py) {
@@ -88,10 +90,16 @@ fn show(dict: &Bound<'_, PyDict>, state: &Bound<'_, SequenceState>) -> PyResult<
 fn adopt(state: &SequenceState, records: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = records.py();
     let mut adopted = Vec::new();
-    for record in records.try_iter()? {
+    let Ok(items) = records.try_iter() else {
+        return Err(exception(
+            py,
+            "ArgumentTypeError",
+            format!("'records' takes a list of records, not {records:?}"),
+        ));
+    };
+    for record in items {
         let record = record?;
-        let date_time = record.getattr(intern!(py, "date_time"))?;
-        adopted.push((datetime::second_of(&date_time)?, record.unbind()));
+        adopted.push((datetime::second_of_record(&record)?, record.unbind()));
     }
     let mut gone = Vec::new();
     let mut index = state.lock(py);
@@ -117,11 +125,21 @@ fn bind(owner: &Bound<'_, PyAny>, dict: &Bound<'_, PyDict>, state: &SequenceStat
         None => owner.getattr(intern!(py, "database"))?,
     };
     let access = access(&database)?;
-    let namespace = match access {
-        Access::None => None,
-        _ => Some(owner.call_method0(intern!(py, "db_namespace"))?.cast_into::<PyString>()?),
+    let namespace = if matches!(access, Access::None) {
+        None
+    } else {
+        let namespace = owner.call_method0(intern!(py, "db_namespace"))?;
+        Some(namespace.cast_into::<PyString>().map_err(|error| {
+            let message = format!("db_namespace() must return a str: {error}");
+            exception(py, "ArgumentTypeError", message)
+        })?)
     };
-    let namespace = namespace.as_ref().map(|namespace| namespace.to_str()).transpose()?;
+    let namespace = match &namespace {
+        Some(text) => Some(text.to_str().map_err(|_| {
+            exception(py, "InvalidNamespaceError", format!("{text:?} is no valid Unicode text"))
+        })?),
+        None => None,
+    };
     let bound = state.binding(py);
     if let Some(binding) = &bound
         && binding.database.is(&database)
@@ -165,10 +183,13 @@ enum Access<'py> {
 }
 
 fn access<'py>(database: &Bound<'py, PyAny>) -> PyResult<Access<'py>> {
+    if database.is_none() {
+        return Ok(Access::None);
+    }
     let py = database.py();
     if let Some(store) = database.getattr_opt(intern!(py, "native_store"))? {
         return Ok(store.cast_into().map_or(Access::None, Access::Native));
     }
-    let open = !database.is_none() && database.getattr(intern!(py, "is_open"))?.is_truthy()?;
+    let open = database.getattr(intern!(py, "is_open"))?.is_truthy()?;
     Ok(if open { Access::Methods } else { Access::None })
 }

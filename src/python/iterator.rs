@@ -29,6 +29,7 @@ pub struct RecordIterator {
     /// Pickles read ahead, and the version of the index they belong to.
     ahead: VecDeque<(i64, crate::Result<Vec<u8>>)>,
     version: u64,
+    basis: u64,
     read: usize,
     steps: u32,
 }
@@ -42,6 +43,7 @@ impl RecordIterator {
             end: span.end,
             ahead: VecDeque::new(),
             version: 0,
+            basis: 0,
             read: FIRST_READ,
             steps: 0,
         }
@@ -62,13 +64,13 @@ impl RecordIterator {
                 return Ok(Some(record));
             }
             let stored = matches!(slot, Slot::Stored);
-            let version = index.version();
+            let (version, basis) = (index.version(), index.basis());
             drop(index);
             self.steps += 1;
             if self.steps.is_multiple_of(SIGNAL_EVERY) {
                 py.check_signals()?;
             }
-            if stored && self.version == version {
+            if stored && self.version == version && self.basis == basis {
                 while self.ahead.front().is_some_and(|(ahead, _)| *ahead < time) {
                     self.ahead.pop_front();
                 }
@@ -84,7 +86,7 @@ impl RecordIterator {
             };
             let record = match (ahead, state.binding(py)) {
                 (Some((_, pickle)), Some(binding)) => {
-                    state.revive(py, &binding, time, pickle.map_err(PyErr::from))
+                    state.revive(py, &binding, self.basis, time, pickle.map_err(PyErr::from))
                 }
                 _ => state.record(py, time),
             };
@@ -105,7 +107,7 @@ impl RecordIterator {
         let state = self.state.get();
         let Some(binding) = state.binding(py) else { return Ok(()) };
         let Some(storage) = &binding.storage else { return Ok(()) };
-        let (times, version) = {
+        let (times, version, basis) = {
             let index = state.lock(py);
             let times: Vec<i64> = index
                 .rows()
@@ -114,10 +116,11 @@ impl RecordIterator {
                 .filter(|(_, slot)| matches!(slot, Slot::Stored))
                 .map(|(time, _)| time)
                 .collect();
-            (times, index.version())
+            (times, index.version(), index.basis())
         };
         self.read = (self.read * 4).min(LARGEST_READ);
         self.version = version;
+        self.basis = basis;
         let ahead = &mut self.ahead;
         py.detach(|| {
             storage.get_many(&times, |at, value| {

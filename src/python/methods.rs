@@ -95,12 +95,16 @@ impl SequenceState {
     /// Add `record`; unless `mark_dirty` it is not saved.
     fn insert(&self, record: &Bound<'_, PyAny>, mark_dirty: bool) -> PyResult<()> {
         let py = record.py();
-        let date_time = record.getattr(intern!(py, "date_time"))?;
-        let time = datetime::second_of(&date_time)?;
+        let time = datetime::second_of_record(record)?;
         let mark = if mark_dirty { Mark::Put } else { Mark::Held };
         let record = record.clone().unbind();
-        let date_time = date_time.unbind();
-        let written = || Python::attach(|py| date_time.bind(py).to_string());
+        let shown = record.clone_ref(py);
+        let written = || {
+            Python::attach(|py| {
+                let date_time = shown.bind(py).getattr(intern!(py, "date_time"));
+                date_time.map(|date_time| date_time.to_string()).unwrap_or_default()
+            })
+        };
         self.run(py, |sequence, storage| sequence.insert(storage, time, record, mark, &written))
     }
 
@@ -118,12 +122,7 @@ impl SequenceState {
         end: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<usize> {
         let span = datetime::span(start, end)?;
-        let count = self
-            .run(py, |sequence, storage| sequence.load(storage, span).map(drop))
-            .map(|()| self.lock(py).delete(span));
-        let (count, gone) = count?;
-        drop(gone);
-        Ok(count)
+        self.run(py, |sequence, storage| sequence.delete(storage, span))
     }
 
     // ---- loading ----------------------------------------------------------------------------
@@ -294,20 +293,34 @@ impl SequenceState {
         Ok(())
     }
 
-    /// Return (timestamp, cause) of the values found damaged.
+    /// Return (timestamp, cause) of the values found damaged, and (key, cause) of foreign keys.
     fn damaged<'py>(&self, py: Python<'py>) -> PyResult<Vec<(Bound<'py, PyAny>, String)>> {
-        let damaged: Vec<(i64, String)> =
-            self.lock(py).damaged().map(|(time, cause)| (time, cause.to_owned())).collect();
-        damaged
-            .into_iter()
-            .map(|(time, cause)| Ok((datetime::timestamp(py, time)?, cause)))
-            .collect()
+        let (damaged, foreign): (Vec<(i64, String)>, Vec<String>) = {
+            let index = self.lock(py);
+            (
+                index.damaged().map(|(time, cause)| (time, cause.to_owned())).collect(),
+                index.foreign().map(str::to_owned).collect(),
+            )
+        };
+        let mut found = Vec::with_capacity(damaged.len() + foreign.len());
+        for (time, cause) in damaged {
+            found.push((datetime::timestamp(py, time)?, cause));
+        }
+        for key in foreign {
+            found.push((key.into_pyobject(py)?.into_any(), "the key is no timestamp".to_owned()));
+        }
+        Ok(found)
     }
 
     /// Forget every known record, saved or not; deletions stay pending.
     fn clear(&self, py: Python<'_>) {
         let gone = self.lock(py).clear_rows();
         drop(gone);
+    }
+
+    /// Forget every change that was not saved; what was loaded is loaded again.
+    fn discard_changes(&self, py: Python<'_>) -> PyResult<()> {
+        self.run(py, Sequence::discard_changes)
     }
 
     /// Forget everything that came from storage; what is pending stays.
@@ -331,7 +344,7 @@ impl SequenceState {
     /// Return a state of its own with the same rows and marks; live records are shared.
     pub fn fork(&self, py: Python<'_>) -> PyResult<Self> {
         let index = self.lock(py).try_map(|record| PyResult::Ok(record.clone_ref(py)))?;
-        Ok(Self::new(index, self.binding(py), 0))
+        Ok(self.sibling(py, index))
     }
 
     fn __deepcopy__(slf: &Bound<'_, Self>, memo: &Bound<'_, PyDict>) -> PyResult<Py<Self>> {
@@ -341,7 +354,7 @@ impl SequenceState {
         let shared = this.lock(py).try_map(|record| PyResult::Ok(record.clone_ref(py)))?;
         let index =
             shared.try_map(|record| PyResult::Ok(deepcopy.call1((record, memo))?.unbind()))?;
-        let copy = Py::new(py, Self::new(index, this.binding(py), 0))?;
+        let copy = Py::new(py, this.sibling(py, index))?;
         memo.set_item(slf.as_ptr() as usize, &copy)?;
         Ok(copy)
     }
@@ -374,9 +387,10 @@ impl SequenceState {
         for record in records {
             let date_time = record.bind(py).getattr(intern!(py, "date_time"))?;
             let time = datetime::second_of(&date_time)?;
-            let mark = if dirty.binary_search(&time).is_ok() { Mark::Put } else { Mark::Held };
-            if index.rows().get(time).is_none() {
-                index.insert(time, record, mark, None);
+            if dirty.binary_search(&time).is_ok() {
+                index.insert(time, record, Mark::Put, None);
+            } else {
+                index.restore(time, record);
             }
         }
         index.mark_deleted(&deleted);

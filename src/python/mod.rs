@@ -24,6 +24,8 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _core {
     #[pymodule_export]
+    use super::datetime::timestamp_of;
+    #[pymodule_export]
     use super::decode::{register_type, unpickle};
     #[pymodule_export]
     use super::enter::enter;

@@ -8,15 +8,15 @@
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PySet, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PySet, PyString};
 
 use super::datetime::second_of;
-use super::decode::{self, at_second, with_tree};
+use super::decode::{self, with_tree};
 use super::encode;
 use super::errors::exception;
 use super::state::Binding;
 use crate::codec::pickle_write::Writer;
-use crate::codec::{Node, NodeId, PYDANTIC_DATE_TIME, Tree};
+use crate::codec::{Node, NodeId, PYDANTIC_DATE_TIME, Tree, safe_globals};
 use crate::timestamp::Timestamp;
 
 /// The kinds of value that a plain field stores as they are, to be added up. `eosdb.record_class`
@@ -43,7 +43,8 @@ pub struct RecordClass {
     class: Py<PyAny>,
     /// The fields in their order, if all of them are plain.
     fields: Option<Vec<Field>>,
-    names: Py<PyTuple>,
+    /// The names of the fields; each record gets a copy, as pydantic gives it.
+    names: Py<PySet>,
 }
 
 #[pymethods]
@@ -62,7 +63,7 @@ impl RecordClass {
                 .collect()
         });
         let names = fields.iter().flatten().map(|field| field.name.bind(py));
-        let names = PyTuple::new(py, names.collect::<Vec<_>>())?.unbind();
+        let names = PySet::new(py, names)?.unbind();
         Ok(Self { class, fields, names })
     }
 
@@ -114,7 +115,7 @@ impl RecordClass {
         let set = set.bind(py);
         let class = self.class.bind(py);
         let record = class.call_method1(intern!(py, "__new__"), (class,))?;
-        let names = PySet::new(py, self.names.bind(py))?;
+        let names = self.names.bind(py).call_method0(intern!(py, "copy"))?;
         set.call1((&record, intern!(py, "__dict__"), values))?;
         set.call1((&record, intern!(py, "__pydantic_fields_set__"), names))?;
         set.call1((&record, intern!(py, "__pydantic_extra__"), py.None()))?;
@@ -130,7 +131,14 @@ impl RecordClass {
         {
             return Ok(pickle);
         }
-        encode::dump(record)
+        let pickle = encode::dump(record)?;
+        // What reading would refuse must not be written.
+        with_tree(&pickle, |tree| Ok(safe_globals::check(tree)?)).map_err(|error| {
+            let cause = error.value(record.py()).to_string();
+            let message = format!("{record:?} cannot be stored: {cause}");
+            exception(record.py(), "InvalidArgumentError", message)
+        })?;
+        Ok(pickle)
     }
 
     /// The pickles of the records, each with the second of its row.
@@ -201,7 +209,8 @@ fn plain_value<'py>(
     let fits = |kind: u32| kinds & kind != 0;
     Ok(match tree.node(id) {
         Node::Float(value) if fits(kind::FLOAT) => Some(value.into_pyobject(py)?.into_any()),
-        Node::None if fits(kind::NONE) => Some(py.None().into_bound(py)),
+        // A record without an instant of its own gets that of its key, the general way.
+        Node::None if fits(kind::NONE) && !fits(kind::DATE_TIME) => Some(py.None().into_bound(py)),
         Node::Int(value) if fits(kind::INT) => Some(value.into_pyobject(py)?.into_any()),
         Node::Str(text) if fits(kind::STR) => Some(text.into_pyobject(py)?.into_any()),
         Node::Bool(value) if fits(kind::BOOL) => {
@@ -210,8 +219,7 @@ fn plain_value<'py>(
         Node::Dict(pairs) if fits(kind::DICT) => plain_dict(py, tree, pairs)?,
         Node::Call(_) if fits(kind::DATE_TIME) => match tree.date_time(id) {
             Some(parts) if (parts.module, parts.name) == PYDANTIC_DATE_TIME => {
-                let date_time = decode::pendulum(py, &parts)?;
-                date_time.map(|date_time| at_second(date_time, time)).transpose()?
+                decode::pendulum_at(py, &parts, time)?
             }
             _ => None,
         },

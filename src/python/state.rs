@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use pyo3::exceptions::{PyException, PyMemoryError};
 use pyo3::prelude::*;
 use pyo3::sync::{MutexExt, PyOnceLock};
 use pyo3::types::PyDict;
@@ -22,6 +23,23 @@ pub struct Binding {
     pub native: bool,
     /// How records are made from rows and rows from records.
     pub record_class: Py<RecordClass>,
+}
+
+impl Binding {
+    fn namespace(&self) -> Option<&str> {
+        self.storage.as_ref().and_then(|storage| storage.namespace.as_deref())
+    }
+
+    /// The same binding with references of its own, so that the garbage collector sees each
+    /// owner's.
+    fn duplicate(&self, py: Python<'_>) -> Self {
+        Self {
+            database: self.database.clone_ref(py),
+            storage: self.storage.clone(),
+            native: self.native,
+            record_class: self.record_class.clone_ref(py),
+        }
+    }
 }
 
 /// A record as Python holds it.
@@ -90,20 +108,35 @@ impl SequenceState {
         self.binding.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// A state of its own with `index`, bound as this one is.
+    pub fn sibling(&self, py: Python<'_>, index: Index<Record>) -> Self {
+        let binding = self.binding(py).map(|binding| Arc::new(binding.duplicate(py)));
+        Self::new(index, binding, 0)
+    }
+
     /// Binds the state to another database, or to the same one opened or closed. What came from
     /// a former storage is forgotten once there is another; after a mere close it stays known.
     pub fn bind(&self, py: Python<'_>, binding: Binding) {
         let opened = binding.storage.is_some();
+        let database = binding.database.clone_ref(py);
+        let namespace = binding.namespace().map(str::to_owned);
         let former = {
             let mut current =
                 self.binding.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
             current.replace(Arc::new(binding))
         };
-        drop(former);
         if opened {
-            let gone = self.lock(py).detach();
-            drop(gone);
             self.set_initialized(false);
+            let same = former.is_some_and(|former| {
+                former.database.is(&database)
+                    && (former.storage.is_none() || former.namespace() == namespace.as_deref())
+            });
+            if same {
+                self.lock(py).reopened();
+            } else {
+                let gone = self.lock(py).detach();
+                drop(gone);
+            }
         }
     }
 
@@ -142,11 +175,15 @@ impl SequenceState {
     /// The object of the row at `time`; it is made now if it does not exist yet.
     pub fn record(&self, py: Python<'_>, time: i64) -> PyResult<Option<Record>> {
         loop {
-            let encoded = match self.lock(py).rows().get(time) {
-                None => return Ok(None),
-                Some(Slot::Live(record)) => return Ok(Some(record.clone_ref(py))),
-                Some(Slot::Encoded(value)) => Some(Arc::clone(value)),
-                Some(Slot::Stored) => None,
+            let (encoded, basis) = {
+                let index = self.lock(py);
+                let encoded = match index.rows().get(time) {
+                    None => return Ok(None),
+                    Some(Slot::Live(record)) => return Ok(Some(record.clone_ref(py))),
+                    Some(Slot::Encoded(value)) => Some(Arc::clone(value)),
+                    Some(Slot::Stored) => None,
+                };
+                (encoded, index.basis())
             };
             let Some(binding) = self.binding(py) else { return Ok(None) };
             let pickle = if let Some(value) = encoded {
@@ -162,7 +199,7 @@ impl SequenceState {
                 drop(gone);
                 continue;
             };
-            if let Some(record) = self.revive(py, &binding, time, pickle)? {
+            if let Some(record) = self.revive(py, &binding, basis, time, pickle)? {
                 return Ok(Some(record));
             }
         }
@@ -187,37 +224,37 @@ impl SequenceState {
         Ok(value)
     }
 
-    /// Makes the object of the row at `time` from its pickle and keeps it; `None` if another
-    /// thread was faster. A pickle that cannot be had or read damages the row.
+    /// Makes the object of the row at `time` from its pickle, read at `basis`, and keeps it;
+    /// `None` if the row has an object already or has changed since. A pickle that cannot be had
+    /// or read damages the row.
     pub fn revive(
         &self,
         py: Python<'_>,
         binding: &Binding,
+        basis: u64,
         time: i64,
         pickle: PyResult<Vec<u8>>,
     ) -> PyResult<Option<Record>> {
         let class = binding.record_class.get();
-        let record = pickle.and_then(|pickle| class.decode(py, time, &pickle));
-        let record = match record {
-            Ok(record) => record,
-            Err(error) => return Err(self.damage(py, binding, time, &error)),
-        };
-        let kept = self.lock(py).set_live(time, record.clone_ref(py));
-        Ok(kept.is_ok().then_some(record))
-    }
-
-    /// Sets the row aside whose value made `error`, unless the error is not the value's fault.
-    fn damage(&self, py: Python<'_>, binding: &Binding, time: i64, error: &PyErr) -> PyErr {
-        if !error.is_instance_of::<pyo3::exceptions::PyException>(py)
-            || error.is_instance_of::<pyo3::exceptions::PyMemoryError>(py)
-        {
-            return error.clone_ref(py);
+        match pickle.and_then(|pickle| class.decode(py, time, &pickle)) {
+            Ok(record) => {
+                let kept = self.lock(py).set_live(basis, time, record.clone_ref(py));
+                Ok(kept.is_ok().then_some(record))
+            }
+            Err(error) if is_of_value(py, &error) => {
+                let storage = binding.storage.as_ref();
+                let cause = cause_of(py, &error);
+                match self.sequence.damage(storage, basis, time, cause) {
+                    Some(damaged) => {
+                        let damaged = PyErr::from(damaged);
+                        damaged.set_cause(py, Some(error));
+                        Err(damaged)
+                    }
+                    None => Ok(None),
+                }
+            }
+            Err(error) => Err(error),
         }
-        let cause = format!("{}", error.value(py));
-        let cause = cause.lines().next().unwrap_or_default().to_owned();
-        let damaged: PyErr = self.sequence.damage(binding.storage.as_ref(), time, cause).into();
-        damaged.set_cause(py, Some(error.clone_ref(py)));
-        damaged
     }
 
     /// Tells whether storage holds metadata of the namespace.
@@ -244,6 +281,23 @@ impl SequenceState {
     /// Tells whether the row at `time` is set aside as damaged.
     pub fn is_damaged(&self, py: Python<'_>, time: i64) -> bool {
         matches!(self.lock(py).presence(time), Presence::Damaged(_))
+    }
+}
+
+/// Tells whether decoding failed because of the value, and not because of the circumstances.
+fn is_of_value(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<PyException>(py) && !error.is_instance_of::<PyMemoryError>(py)
+}
+
+/// What an exception says, in one line, with its class if it is none of ours.
+fn cause_of(py: Python<'_>, error: &PyErr) -> String {
+    let text = error.value(py).to_string();
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let class = error.get_type(py);
+    if class.module().is_ok_and(|module| module == "eosdb.errors") {
+        text
+    } else {
+        format!("{class}: {text}")
     }
 }
 

@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::index::{FoundRow, Index, Mark, Phase, Presence, SavePlan, Slot};
+use super::index::{FoundRow, Index, Mark, Presence, SavePlan};
 use crate::error::{Error, Result};
 use crate::interval::Span;
 use crate::store::{Batch, KeyRange, MetadataChange, Order, Store};
@@ -43,6 +43,17 @@ impl Storage {
         }
     }
 
+    /// The first row at or after `time`, with its value where the store is slow to read it again.
+    fn first_from(&self, time: i64) -> Result<Option<FoundRow>> {
+        let keep = !self.store.reads_single_values_fast();
+        let mut first = None;
+        self.scan_with(Span::new(time, i64::MAX), Order::Ascending, |found, value| {
+            first = Some((found, (keep && found == time).then(|| Arc::from(value))));
+            ControlFlow::Break(())
+        })?;
+        Ok(first)
+    }
+
     fn contains(&self, time: i64) -> Result<bool> {
         match Timestamp::from_seconds(time) {
             Ok(instant) => self.store.contains(self.name(), &instant.to_key()),
@@ -71,17 +82,23 @@ impl Storage {
     }
 
     /// The rows of `span`, with their values where the store is slow to read single ones.
-    fn scan(&self, span: Span) -> Result<Vec<FoundRow>> {
+    fn scan(&self, span: Span) -> Result<Found> {
         let keep = !self.store.reads_single_values_fast();
-        let mut found = Vec::new();
-        self.scan_with(span, Order::Ascending, |time, value| {
-            found.push((time, keep.then(|| Arc::from(value))));
+        let mut found = Found::default();
+        let keys = span.keys();
+        self.store.scan(self.name(), keys.range(), Order::Ascending, &mut |key, value| {
+            match Timestamp::from_key(key) {
+                Some(instant) => {
+                    found.rows.push((instant.seconds(), keep.then(|| Arc::from(value))));
+                }
+                None => found.foreign.push(key.escape_ascii().to_string()),
+            }
             ControlFlow::Continue(())
         })?;
         Ok(found)
     }
 
-    /// Keys of another form than ours are no rows: they are left alone.
+    /// Shows the rows of `span` to `visit`. Keys of another form than ours are left alone.
     fn scan_with(
         &self,
         span: Span,
@@ -96,6 +113,14 @@ impl Storage {
             }
         })
     }
+}
+
+/// What a scan found.
+#[derive(Default)]
+struct Found {
+    rows: Vec<FoundRow>,
+    /// Keys that are no timestamps, as text.
+    foreign: Vec<String>,
 }
 
 /// A row to be written: its second and its stored value.
@@ -168,6 +193,7 @@ impl<R: Handle> Sequence<R> {
         for span in refresh.spans {
             self.read(storage, span)?;
         }
+        self.lock().refreshed(generation);
         Ok(())
     }
 
@@ -189,7 +215,11 @@ impl<R: Handle> Sequence<R> {
             let plan = self.lock().plan_load(span);
             for gap in plan.gaps {
                 let found = storage.scan(gap)?;
-                let absorbed = self.lock().absorb(plan.basis, gap, found);
+                let absorbed = {
+                    let mut index = self.lock();
+                    index.note_foreign(found.foreign);
+                    index.absorb(plan.basis, gap, found.rows)
+                };
                 match absorbed {
                     Some((rows, _gone)) => loaded += rows,
                     None => continue 'plan,
@@ -218,9 +248,8 @@ impl<R: Handle> Sequence<R> {
                     return Err(damaged(storage, time, cause));
                 }
                 (Presence::Unknown, Some(storage)) => {
-                    let Some(value) = storage.get(time)? else { return Ok(false) };
-                    let keep = !storage.store.reads_single_values_fast();
-                    self.lock().discover(basis, time, keep.then(|| Arc::from(value)));
+                    let next = storage.first_from(time)?;
+                    self.lock().discover(basis, time, next);
                 }
                 (Presence::Unknown | Presence::Absent | Presence::Deleted, _) => return Ok(false),
             }
@@ -283,7 +312,8 @@ impl<R: Handle> Sequence<R> {
         Ok(before.or(after))
     }
 
-    /// How many records the logical content has.
+    /// How many records the logical content has, damaged values and foreign keys included: the
+    /// number does not depend on what was read.
     ///
     /// # Errors
     /// Those of [`Store::count`].
@@ -293,8 +323,9 @@ impl<R: Handle> Sequence<R> {
         loop {
             let (balance, basis) = {
                 let index = self.lock();
-                if index.coverage().covers(Span::ALL) {
-                    return Ok(index.rows().len());
+                if !storage.store.reads_single_values_fast() && index.coverage().covers(Span::ALL) {
+                    let unreadable = index.damaged().count() + index.foreign().count();
+                    return Ok(index.rows().len() + unreadable);
                 }
                 (index.balance(), index.basis())
             };
@@ -310,7 +341,7 @@ impl<R: Handle> Sequence<R> {
                     let found = storage.scan(span)?;
                     let mut index = self.lock();
                     if index.basis() == basis {
-                        index.resolve(span, &found);
+                        index.resolve(span, &found.rows);
                     }
                 }
             }
@@ -354,9 +385,33 @@ impl<R: Handle> Sequence<R> {
     /// # Errors
     /// Those of [`Sequence::load`].
     pub fn delete(&self, storage: Option<&Storage>, span: Span) -> Result<usize> {
-        self.load(storage, span)?;
-        let (count, _gone) = self.lock().delete(span);
-        Ok(count)
+        loop {
+            self.load(storage, span)?;
+            let mut index = self.lock();
+            // Another thread may have had to forget what was loaded.
+            if storage.is_none() || index.coverage().covers(span) {
+                let (count, gone) = index.delete(span);
+                drop(index);
+                drop(gone);
+                return Ok(count);
+            }
+        }
+    }
+
+    /// Forgets every change that is not saved; what was loaded is loaded again.
+    ///
+    /// # Errors
+    /// Those of [`Sequence::load`].
+    pub fn discard_changes(&self, storage: Option<&Storage>) -> Result<()> {
+        let (spans, gone) = {
+            let mut index = self.lock();
+            (index.coverage().spans().to_vec(), index.discard_changes())
+        };
+        drop(gone);
+        for span in spans {
+            self.load(storage, span)?;
+        }
+        Ok(())
     }
 
     /// Carries out `plan` with the values of its rows, and sets the metadata, in one transaction.
@@ -379,27 +434,34 @@ impl<R: Handle> Sequence<R> {
             deletes: plan.deletes.iter().map(|time| key(*time)).collect::<Result<_>>()?,
             metadata,
         };
-        let committed = storage.store.commit(storage.name(), &batch)?;
-        self.lock().saved(plan, committed.generation);
+        // The generation to compare with must be known, or the commit's would be taken for ours.
+        self.refresh(storage)?;
+        let committed = match storage.store.commit(storage.name(), &batch) {
+            Ok(committed) => committed,
+            Err(error) => {
+                self.lock().unsettled(plan);
+                return Err(error);
+            }
+        };
+        let changed = committed.written > 0
+            || committed.deleted > 0
+            || batch.metadata != MetadataChange::Keep;
+        self.lock().saved(plan, changed.then_some(committed.generation));
         Ok(())
     }
 
-    /// Notes that everything was loaded or a part of it.
-    pub fn set_phase(&self, phase: Phase) {
-        self.lock().set_phase(phase);
-    }
-
-    /// Forgets everything that came from storage; what is pending stays.
-    pub fn detach(&self) {
-        let gone = self.lock().detach();
-        drop(gone);
-    }
-
-    /// Sets the row at `time` aside as damaged and returns the error that says so.
-    pub fn damage(&self, storage: Option<&Storage>, time: i64, cause: String) -> Error {
-        let slot = self.lock().set_damaged(time, cause.clone());
-        drop::<Option<Slot<R>>>(slot);
-        damaged(storage, time, cause)
+    /// Sets the row at `time` aside as damaged, whose value was read at `basis`, and returns the
+    /// error that says so; `None` if the row has changed since.
+    pub fn damage(
+        &self,
+        storage: Option<&Storage>,
+        basis: u64,
+        time: i64,
+        cause: String,
+    ) -> Option<Error> {
+        let slot = self.lock().set_damaged(basis, time, cause.clone())?;
+        drop(slot);
+        Some(damaged(storage, time, cause))
     }
 }
 

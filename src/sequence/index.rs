@@ -10,11 +10,14 @@
 //! - Within the coverage every row of storage is known, deleted, or damaged.
 //! - A row that is not pending was read from storage.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::rows::Rows;
 use crate::interval::{Span, SpanSet};
+
+/// A generation that no store has: what was read has to be read again.
+const STALE: u64 = u64::MAX;
 
 /// How a known row is held.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,6 +140,7 @@ pub struct Index<R> {
     coverage: SpanSet,
     pending: BTreeMap<i64, Pending>,
     damaged: BTreeMap<i64, String>,
+    foreign: BTreeSet<String>,
     phase: Phase,
     generation: Option<u64>,
     basis: u64,
@@ -151,6 +155,7 @@ impl<R> Default for Index<R> {
             coverage: SpanSet::default(),
             pending: BTreeMap::new(),
             damaged: BTreeMap::new(),
+            foreign: BTreeSet::new(),
             phase: Phase::None,
             generation: None,
             basis: 0,
@@ -195,9 +200,21 @@ impl<R> Index<R> {
         self.damaged.iter().map(|(time, cause)| (*time, cause.as_str()))
     }
 
+    /// Keys in storage that are no timestamps: nothing of ours.
+    pub fn foreign(&self) -> impl Iterator<Item = &str> {
+        self.foreign.iter().map(String::as_str)
+    }
+
+    /// Notes keys in storage that are no timestamps.
+    pub fn note_foreign(&mut self, keys: Vec<String>) {
+        self.foreign.extend(keys);
+    }
+
     /// The instants that the next save deletes.
     pub fn deleted(&self) -> impl Iterator<Item = i64> {
-        self.marked(|pending| pending.mark == Mark::Delete)
+        // What storage never had needs no deleting; the mark only keeps a save that is under way
+        // from bringing it back.
+        self.marked(|pending| pending.mark == Mark::Delete && pending.stored != Some(false))
     }
 
     /// The instants that the next save writes.
@@ -261,7 +278,7 @@ impl<R> Index<R> {
         }
     }
 
-    /// How many more rows the logical content has than storage holds.
+    /// How many more values the logical content has than storage holds.
     ///
     /// # Errors
     /// The span in which storage must be asked first, by way of [`Index::resolve`].
@@ -279,11 +296,7 @@ impl<R> Index<R> {
                 _ => {}
             }
         }
-        let damaged = self.damaged.keys().filter(|time| !self.pending.contains_key(time)).count();
-        match unresolved {
-            Some(span) => Err(span),
-            None => Ok(balance - i64::try_from(damaged).unwrap_or(0)),
-        }
+        unresolved.map_or(Ok(balance), Err)
     }
 
     // ---- what storage answered --------------------------------------------------------------
@@ -329,14 +342,23 @@ impl<R> Index<R> {
         }
     }
 
-    /// Takes in that storage holds a value at `time`; tells whether the plan was still valid.
-    pub fn discover(&mut self, basis: u64, time: i64, value: Option<Arc<[u8]>>) -> bool {
+    /// Takes in which row of storage, `next`, is the first at or after `time`, of which nothing
+    /// was known. If it lies behind `time`, nothing is in between: that much is covered then, so
+    /// that records added one after another ask storage once.
+    pub fn discover(&mut self, basis: u64, time: i64, next: Option<FoundRow>) {
         if basis != self.basis || self.presence(time) != Presence::Unknown {
-            return false;
+            return;
         }
-        self.rows.insert(time, value.map_or(Slot::Stored, Slot::Encoded));
-        self.version += 1;
-        true
+        match next {
+            Some((found, value)) if found == time => {
+                self.rows.insert(time, value.map_or(Slot::Stored, Slot::Encoded));
+                self.version += 1;
+            }
+            next => {
+                let span = Span::new(time, next.map_or(i64::MAX, |(found, _)| found));
+                self.absorb(basis, span, Vec::new());
+            }
+        }
     }
 
     /// The number that [`LoadPlan::basis`] carries now.
@@ -345,20 +367,25 @@ impl<R> Index<R> {
         self.basis
     }
 
-    /// Sets a row aside whose stored value cannot be decoded.
-    pub fn set_damaged(&mut self, time: i64, cause: String) -> Option<Slot<R>> {
+    /// Sets a row aside whose stored value, read at `basis`, cannot be decoded. Returns its slot,
+    /// or `None` if the row has changed since.
+    pub fn set_damaged(&mut self, basis: u64, time: i64, cause: String) -> Option<Slot<R>> {
+        if basis != self.basis || matches!(self.rows.get(time)?, Slot::Live(_)) {
+            return None;
+        }
         self.damaged.insert(time, cause);
         self.version += 1;
         self.rows.remove(time)
     }
 
-    /// Keeps `record` as the object for the row at `time` and returns the slot it replaced.
+    /// Keeps `record`, made of the value read at `basis`, as the object for the row at `time`, and
+    /// returns the slot it replaced.
     ///
     /// # Errors
-    /// The record, if the row has an object already or is gone.
-    pub fn set_live(&mut self, time: i64, record: R) -> Result<Slot<R>, R> {
+    /// The record, if the row has an object already or has changed since.
+    pub fn set_live(&mut self, basis: u64, time: i64, record: R) -> Result<Slot<R>, R> {
         match self.rows.get_mut(time) {
-            Some(slot @ (Slot::Stored | Slot::Encoded(_))) => {
+            Some(slot @ (Slot::Stored | Slot::Encoded(_))) if basis == self.basis => {
                 Ok(std::mem::replace(slot, Slot::Live(record)))
             }
             _ => Err(record),
@@ -407,13 +434,9 @@ impl<R> Index<R> {
         for time in removed.iter().map(|(time, _)| *time).chain(damaged) {
             self.damaged.remove(&time);
             let stored = self.pending.get(&time).map_or(Some(true), |pending| pending.stored);
-            if stored == Some(false) {
-                self.pending.remove(&time);
-            } else {
-                self.change += 1;
-                let pending = Pending { mark: Mark::Delete, stored, change: self.change };
-                self.pending.insert(time, pending);
-            }
+            self.change += 1;
+            let pending = Pending { mark: Mark::Delete, stored, change: self.change };
+            self.pending.insert(time, pending);
         }
         self.version += u64::from(count > 0);
         (count, removed.into_iter().map(|(_, slot)| slot).collect())
@@ -442,32 +465,37 @@ impl<R> Index<R> {
         }
     }
 
-    /// Notes that `plan` is in storage, whose generation it moved to `generation`. What was
-    /// changed since the plan was made stays pending.
-    pub fn saved(&mut self, plan: &SavePlan, generation: u64) {
+    /// Notes that `plan` is in storage, whose generation it moved to `generation`, `None` if it
+    /// changed nothing there. What was changed since the plan was made stays pending.
+    pub fn saved(&mut self, plan: &SavePlan, generation: Option<u64>) {
         for (times, written) in [(&plan.puts, true), (&plan.deletes, false)] {
             for time in times {
                 match self.pending.get_mut(time) {
-                    Some(pending) if pending.change <= plan.change => {
+                    Some(pending) if pending.change > plan.change => pending.stored = Some(written),
+                    _ => {
                         self.pending.remove(time);
                     }
-                    Some(pending) => pending.stored = Some(written),
-                    // Inserted before the plan and deleted after it: storage has it now.
-                    None if written && self.rows.get(*time).is_none() => {
-                        self.change += 1;
-                        let change = self.change;
-                        let pending = Pending { mark: Mark::Delete, stored: Some(true), change };
-                        self.pending.insert(*time, pending);
-                    }
-                    None => {}
                 }
             }
         }
+        self.pending
+            .retain(|_, pending| pending.mark != Mark::Delete || pending.stored != Some(false));
         self.basis += 1;
         // Anybody else's commit in between moved the generation too: then look again.
-        if self.generation.is_some_and(|known| known + 1 == generation) {
-            self.generation = Some(generation);
+        let next = self.generation.and_then(|known| known.checked_add(1));
+        if generation.is_some() && next == generation {
+            self.generation = generation;
         }
+    }
+
+    /// Notes that carrying out `plan` failed, and that storage may hold any part of it.
+    pub fn unsettled(&mut self, plan: &SavePlan) {
+        for time in plan.puts.iter().chain(&plan.deletes) {
+            if let Some(pending) = self.pending.get_mut(time) {
+                pending.stored = None;
+            }
+        }
+        self.basis += 1;
     }
 
     // ---- when storage changed ---------------------------------------------------------------
@@ -478,18 +506,22 @@ impl<R> Index<R> {
         self.generation == Some(generation)
     }
 
-    /// Notes the `generation` of storage, and forgets what may have changed with it: every row
-    /// that is neither pending nor an object that somebody holds, as `held` tells.
+    /// Forgets what may have changed if storage is no longer at the generation that this index
+    /// knows: every row that is neither pending nor an object that somebody holds, as `held`
+    /// tells.
     ///
-    /// Returns what to read again, or `None` if nothing was forgotten.
+    /// Returns what to read again before [`Index::refreshed`] is called, or `None` if nothing was
+    /// forgotten; then `generation` is noted.
     pub fn refresh(&mut self, generation: u64, held: impl Fn(&R) -> bool) -> Option<Refresh<R>> {
-        let known = self.generation.replace(generation)?;
-        if known == generation {
+        if self.generation.is_none_or(|known| known == generation) {
+            self.generation = Some(generation);
             return None;
         }
+        self.generation = Some(STALE);
         self.basis += 1;
         self.version += 1;
         self.damaged.clear();
+        self.foreign.clear();
         let pending = &self.pending;
         let gone = self.rows.remove_range(Span::ALL, |time, slot| {
             !pending.contains_key(&time) && !matches!(slot, Slot::Live(record) if held(record))
@@ -508,6 +540,13 @@ impl<R> Index<R> {
         Some(Refresh { spans, loose, gone: gone.into_iter().map(|(_, slot)| slot).collect() })
     }
 
+    /// Notes that everything was read again at `generation`.
+    pub fn refreshed(&mut self, generation: u64) {
+        if self.generation == Some(STALE) {
+            self.generation = Some(generation);
+        }
+    }
+
     /// Forgets the row at `time` if it is not pending: storage no longer holds it.
     pub fn forget(&mut self, time: i64) -> Option<Slot<R>> {
         if self.pending.contains_key(&time) {
@@ -515,6 +554,17 @@ impl<R> Index<R> {
         }
         self.version += 1;
         self.rows.remove(time)
+    }
+
+    /// Notes that storage was closed and opened again: whatever was read may have changed.
+    pub fn reopened(&mut self) {
+        self.generation = Some(STALE);
+    }
+
+    /// Takes in a row that is neither new nor changed, and that no storage is known for.
+    pub fn restore(&mut self, time: i64, record: R) -> Option<Slot<R>> {
+        self.version += 1;
+        self.rows.insert(time, Slot::Live(record))
     }
 
     /// Forgets everything that came from storage; what is pending stays.
@@ -526,6 +576,7 @@ impl<R> Index<R> {
         }
         self.coverage.clear();
         self.damaged.clear();
+        self.foreign.clear();
         self.phase = Phase::None;
         self.generation = None;
         self.basis += 1;
@@ -536,6 +587,12 @@ impl<R> Index<R> {
     /// Forgets every row, saved or not; deletions stay pending.
     pub fn clear_rows(&mut self) -> Vec<Slot<R>> {
         self.pending.retain(|_, pending| pending.mark == Mark::Delete);
+        self.detach()
+    }
+
+    /// Forgets every row and every change: what storage holds is what there is.
+    pub fn discard_changes(&mut self) -> Vec<Slot<R>> {
+        self.pending.clear();
         self.detach()
     }
 
@@ -573,6 +630,7 @@ impl<R> Index<R> {
             coverage: self.coverage.clone(),
             pending: self.pending.clone(),
             damaged: self.damaged.clone(),
+            foreign: self.foreign.clone(),
             phase: self.phase,
             generation: self.generation,
             basis: self.basis,

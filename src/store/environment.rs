@@ -175,14 +175,14 @@ impl Environment {
 
     /// Runs `apply` in a write transaction on the namespace's database, and commits. Where the
     /// namespace is missing it is created, or, without `create`, nothing happens. When the map is
-    /// full, it grows, by `room` bytes at least, and the whole is done again.
+    /// full, it grows, by `room` at least, and the whole is done again.
     ///
     /// Returns the namespace's generation afterwards.
     pub(super) fn write(
         &self,
         namespace: Namespace<'_>,
         create: bool,
-        room: usize,
+        room: Room,
         apply: &mut Apply<'_>,
     ) -> Result<u64> {
         let mut recovery = Recovery::default();
@@ -199,7 +199,8 @@ impl Environment {
                 heed::Error::Mdb(MdbError::MapFull) => self.grow(size, room)?,
                 heed::Error::Io(_) => {
                     // LMDB tells of a write that was cut short as of any other I/O error.
-                    probe_room(&self.path, room).map_err(|error| self.error(&error.into()))?;
+                    probe_room(&self.path, room.bytes)
+                        .map_err(|error| self.error(&error.into()))?;
                     return Err(self.error(&error));
                 }
                 error => self.recover(namespace, &error, &mut recovery)?,
@@ -345,20 +346,25 @@ impl Environment {
     }
 
     /// Enlarges the map that was found full at `full` bytes.
-    fn grow(&self, full: usize, room: usize) -> Result<()> {
+    fn grow(&self, full: usize, room: Room) -> Result<()> {
         let mut guard = write(&self.mapping);
         let size = self.mapped(guard.as_ref())?.env.info().map_size;
         if size > full {
             return Ok(());
         }
-        let limit = self.options.map_limit();
+        let mut limit = self.options.map_limit();
+        if room.frees {
+            // Deleting needs pages too, for the copies of those it changes. What frees space must
+            // not fail for want of it.
+            limit = round_up(limit.saturating_add(limit / 8));
+        }
         if size >= limit {
             return Err(Error::Full {
                 path: self.path.display().to_string(),
-                cause: format!("the map has reached max_map_size, {limit} bytes"),
+                cause: format!("the file has reached the limit set for it, {limit} bytes"),
             });
         }
-        let wanted = round_up(size.saturating_mul(2).max(size.saturating_add(room)));
+        let wanted = round_up(size.saturating_mul(2).max(size.saturating_add(room.bytes)));
         self.remap(&mut guard, wanted.min(limit))
     }
 
@@ -487,6 +493,15 @@ fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
 
 fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a write needs of the map.
+#[derive(Clone, Copy)]
+pub(super) struct Room {
+    /// How many bytes it adds.
+    pub bytes: usize,
+    /// Whether it also deletes, and so may exceed the limit by an eighth for the time being.
+    pub frees: bool,
 }
 
 /// Tells whether this process has the environment in the directory `path` open.

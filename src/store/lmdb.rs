@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use heed::types::DecodeIgnore;
 use heed::{EnvFlags, EnvOpenOptions, PutFlags, RwTxn};
 
-use super::environment::{self, Env, Environment, Records};
+use super::environment::{self, Env, Environment, Records, Room};
 use super::files::{self, MAP_UNIT};
 use super::{
     Batch, Committed, KeyRange, MAX_KEY_LEN, METADATA_KEY, MetadataChange, Namespace, Order, Store,
@@ -223,7 +223,8 @@ impl Store for LmdbStore {
             return Err(Error::ReadOnly { path: self.path.display().to_string() });
         }
         let puts = ordered_puts(batch)?;
-        let room = puts.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let bytes = puts.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let room = Room { bytes, frees: !batch.deletes.is_empty() };
         let mut deleted = 0;
         let generation = environment.write(
             namespace,
