@@ -108,6 +108,13 @@ impl SpanSet {
         }
     }
 
+    /// Tells whether `span` overlaps the set or lies right beside a part of it.
+    #[must_use]
+    pub fn touches(&self, span: Span) -> bool {
+        let at = self.spans.partition_point(|known| known.end < span.start);
+        self.spans.get(at).is_some_and(|known| known.start <= span.end)
+    }
+
     /// The parts of `span` that are not in the set, in ascending order.
     #[must_use]
     pub fn gaps(&self, span: Span) -> Vec<Span> {
@@ -181,6 +188,10 @@ mod tests {
             let expected: BTreeSet<i64> =
                 (start..start + length).filter(|second| !model.contains(second)).collect();
             prop_assert_eq!(set.covers(asked), expected.is_empty());
+            if length > 0 {
+                let near = (start - 1..=start + length).any(|second| model.contains(&second));
+                prop_assert_eq!(set.touches(asked), near);
+            }
             prop_assert_eq!(missing, expected);
         }
     }

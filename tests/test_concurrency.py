@@ -205,7 +205,7 @@ def test_iteration_goes_on_while_rows_come_and_go(database: Any) -> None:
     def work(number: int) -> None:
         if number == 0:
             try:
-                for _ in range(15):
+                for _ in range(60):
                     met = seconds(sequence.db_iterate_records())
                     assert met == sorted(set(met))
                     assert [s for s in met if s % 10 == START % 10] == [

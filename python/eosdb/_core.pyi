@@ -114,6 +114,9 @@ class SequenceState:
     def load(self, start: object | None, end: object | None) -> int:
         """Make the records of `[start, end)` known; return how many became known."""
 
+    def refresh(self) -> None:
+        """Read again what anybody else may have changed in storage."""
+
     def covers(self, start: object | None, end: object | None) -> bool:
         """Tell whether all of `[start, end)` was read from storage."""
 

@@ -419,6 +419,7 @@ class DatabaseRecordProtocolMixin(StateViews, Generic[T_Record]):
         state = enter(self)
         if not self.db_enabled:
             return
+        state.refresh()
         unbounded = start_timestamp in (None, UNBOUND_START) and end_timestamp in (
             None,
             UNBOUND_END,
@@ -544,6 +545,7 @@ class DatabaseRecordProtocolMixin(StateViews, Generic[T_Record]):
 
     def _db_get_compact_state(self, tier_interval: timedelta) -> DatabaseTimestamp | None:
         """Return up to where records are compacted to this interval."""
+        self._db_ensure_initialized()
         return compaction.cutoff_of(self, tier_interval)
 
     def _db_set_compact_state(self, tier_interval: timedelta, cutoff_ts: DatabaseTimestamp) -> None:

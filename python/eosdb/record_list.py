@@ -160,7 +160,7 @@ class RecordsAttribute:
     def __get__(self, instance: Any, owner: type | None = None) -> RecordList:
         if instance is None:
             raise AttributeError(f"type object {owner!r} has no attribute {self._name!r}")
-        instance._db_enter()
+        instance._db_enter().refresh()
         return cast("RecordList", instance.__dict__[self._name])
 
     def __set__(self, instance: Any, records: Iterable[Any]) -> None:

@@ -138,6 +138,13 @@ impl SequenceState {
         self.run(py, |sequence, storage| sequence.load(storage, span))
     }
 
+    /// Read again what anybody else may have changed in storage.
+    fn refresh(&self, py: Python<'_>) -> PyResult<()> {
+        self.run(py, |sequence, storage| {
+            storage.map_or(Ok(()), |storage| sequence.refresh(storage))
+        })
+    }
+
     /// Tell whether all of `[start, end)` was read from storage.
     fn covers(
         &self,

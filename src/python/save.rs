@@ -20,7 +20,7 @@ pub fn save(
     let Some(binding) = state.binding(py) else { return Ok(0) };
     let Some(storage) = &binding.storage else { return Ok(0) };
     let (plan, records) = {
-        let index = state.lock(py);
+        let mut index = state.lock(py);
         let plan = index.plan_save();
         let records: Vec<(i64, Record)> = plan
             .puts

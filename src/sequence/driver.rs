@@ -171,30 +171,37 @@ impl<R: Handle> Sequence<R> {
         &self.index
     }
 
-    /// Reads again what anybody else may have changed since.
+    /// Reads again what anybody else may have changed since, and puts it in place in one step.
     ///
     /// # Errors
-    /// Those of [`Store::scan`]; what was not read again is then no longer covered.
+    /// Those of [`Store::scan`]; then everything is as before.
     pub fn refresh(&self, storage: &Storage) -> Result<()> {
-        let generation = storage.store.generation(storage.name())?;
-        if self.lock().is_of(generation) {
-            return Ok(());
-        }
-        let mut refresh = None;
-        R::with_index(&self.index, &mut |index, held| refresh = index.refresh(generation, held));
-        let Some(refresh) = refresh else { return Ok(()) };
-        drop(refresh.gone);
-        for time in refresh.loose {
-            if !storage.contains(time)? {
-                let gone = self.lock().forget(time);
-                drop(gone);
+        loop {
+            let generation = storage.store.generation(storage.name())?;
+            let Some(plan) = self.lock().plan_refresh(generation) else { return Ok(()) };
+            let mut found = Vec::with_capacity(plan.spans.len());
+            let mut foreign = Vec::new();
+            for span in &plan.spans {
+                let scanned = storage.scan(*span)?;
+                found.push(scanned.rows);
+                foreign.extend(scanned.foreign);
+            }
+            let mut loose = Vec::with_capacity(plan.loose.len());
+            for time in &plan.loose {
+                loose.push(storage.contains(*time)?);
+            }
+            let mut found = Some(found);
+            let mut gone = None;
+            R::with_index(&self.index, &mut |index, held| {
+                gone = index.refresh(&plan, found.take().unwrap_or_default(), &loose, held);
+                if gone.is_some() {
+                    index.set_foreign(std::mem::take(&mut foreign));
+                }
+            });
+            if gone.is_some() {
+                return Ok(());
             }
         }
-        for span in refresh.spans {
-            self.read(storage, span)?;
-        }
-        self.lock().refreshed(generation);
-        Ok(())
     }
 
     /// Makes every row of `span` known.
@@ -249,7 +256,10 @@ impl<R: Handle> Sequence<R> {
                 }
                 (Presence::Unknown, Some(storage)) => {
                     let next = storage.first_from(time)?;
-                    self.lock().discover(basis, time, next);
+                    let found = next.as_ref().is_some_and(|(found, _)| *found == time);
+                    if self.lock().discover(basis, time, next) {
+                        return Ok(found);
+                    }
                 }
                 (Presence::Unknown | Presence::Absent | Presence::Deleted, _) => return Ok(false),
             }

@@ -73,8 +73,19 @@ struct Pending {
     mark: Mark,
     /// Whether storage holds a value at this instant, where that is known.
     stored: Option<bool>,
+    /// Whether storage has to be asked again, since a save of this row failed half way.
+    doubtful: bool,
+    /// Whether a save that is under way, or failed half way, may put a value there.
+    planned: bool,
     /// The number of the change, so that a save forgets only what it has seen.
     change: u64,
+}
+
+impl Pending {
+    /// Whether storage certainly holds nothing at this instant, and no save is about to.
+    fn is_nowhere(&self) -> bool {
+        self.stored == Some(false) && !self.doubtful && !self.planned
+    }
 }
 
 /// The spans to read so that a request can be answered.
@@ -112,13 +123,15 @@ impl SavePlan {
 
 /// What to read again after storage changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refresh<R> {
-    /// The spans that were covered.
+pub struct RefreshPlan {
+    /// The state of storage the plan was made for.
+    pub basis: u64,
+    /// The generation that storage is at.
+    pub generation: u64,
+    /// The spans that are covered.
     pub spans: Vec<Span>,
-    /// The rows outside of them whose objects are held: they may be gone.
+    /// The known rows outside of them.
     pub loose: Vec<i64>,
-    /// The slots that were let go of.
-    pub gone: Vec<Slot<R>>,
 }
 
 /// Where the neighbour of an instant may be found.
@@ -205,6 +218,11 @@ impl<R> Index<R> {
         self.foreign.iter().map(String::as_str)
     }
 
+    /// Puts `keys` in the place of the foreign keys that were known.
+    pub fn set_foreign(&mut self, keys: Vec<String>) {
+        self.foreign = keys.into_iter().collect();
+    }
+
     /// Notes keys in storage that are no timestamps.
     pub fn note_foreign(&mut self, keys: Vec<String>) {
         self.foreign.extend(keys);
@@ -212,9 +230,7 @@ impl<R> Index<R> {
 
     /// The instants that the next save deletes.
     pub fn deleted(&self) -> impl Iterator<Item = i64> {
-        // What storage never had needs no deleting; the mark only keeps a save that is under way
-        // from bringing it back.
-        self.marked(|pending| pending.mark == Mark::Delete && pending.stored != Some(false))
+        self.marked(|pending| pending.mark == Mark::Delete)
     }
 
     /// The instants that the next save writes.
@@ -286,7 +302,7 @@ impl<R> Index<R> {
         let mut unresolved: Option<Span> = None;
         let mut balance = 0;
         for (time, pending) in &self.pending {
-            match (pending.mark, pending.stored) {
+            match (pending.mark, pending.stored.filter(|_| !pending.doubtful)) {
                 (_, None) => {
                     let start = unresolved.map_or(*time, |span| span.start);
                     unresolved = Some(Span::new(start, time + 1));
@@ -339,15 +355,17 @@ impl<R> Index<R> {
         }
         for (time, pending) in self.pending.range_mut(span.start..span.end) {
             pending.stored = Some(found.binary_search_by_key(time, |row| row.0).is_ok());
+            pending.doubtful = false;
         }
     }
 
     /// Takes in which row of storage, `next`, is the first at or after `time`, of which nothing
     /// was known. If it lies behind `time`, nothing is in between: that much is covered then, so
-    /// that records added one after another ask storage once.
-    pub fn discover(&mut self, basis: u64, time: i64, next: Option<FoundRow>) {
+    /// that records added one after another ask storage once. Returns whether the answer still
+    /// holds; if not, ask again.
+    pub fn discover(&mut self, basis: u64, time: i64, next: Option<FoundRow>) -> bool {
         if basis != self.basis || self.presence(time) != Presence::Unknown {
-            return;
+            return false;
         }
         match next {
             Some((found, value)) if found == time => {
@@ -356,9 +374,13 @@ impl<R> Index<R> {
             }
             next => {
                 let span = Span::new(time, next.map_or(i64::MAX, |(found, _)| found));
-                self.absorb(basis, span, Vec::new());
+                // Islands would pile up where records are added here and there.
+                if span.end == i64::MAX || self.coverage.touches(span) {
+                    self.absorb(basis, span, Vec::new());
+                }
             }
         }
+        true
     }
 
     /// The number that [`LoadPlan::basis`] carries now.
@@ -399,14 +421,9 @@ impl<R> Index<R> {
     ///
     /// There must be no known row at `time`.
     pub fn insert(&mut self, time: i64, record: R, mark: Mark, stored: Option<bool>) {
-        let stored = match self.pending.get(&time) {
-            Some(pending) if pending.mark == Mark::Delete => pending.stored,
-            _ => stored,
-        };
-        self.change += 1;
         self.version += 1;
         self.damaged.remove(&time);
-        self.pending.insert(time, Pending { mark, stored, change: self.change });
+        self.mark(time, mark, stored);
         self.rows.insert(time, Slot::Live(record));
     }
 
@@ -415,9 +432,7 @@ impl<R> Index<R> {
         if !matches!(self.rows.get(time), Some(Slot::Live(_))) {
             return false;
         }
-        self.change += 1;
-        let stored = self.pending.get(&time).map_or(Some(true), |pending| pending.stored);
-        self.pending.insert(time, Pending { mark: Mark::Put, stored, change: self.change });
+        self.mark(time, Mark::Put, Some(true));
         true
     }
 
@@ -433,10 +448,11 @@ impl<R> Index<R> {
         let count = removed.len() + damaged.len();
         for time in removed.iter().map(|(time, _)| *time).chain(damaged) {
             self.damaged.remove(&time);
-            let stored = self.pending.get(&time).map_or(Some(true), |pending| pending.stored);
-            self.change += 1;
-            let pending = Pending { mark: Mark::Delete, stored, change: self.change };
-            self.pending.insert(time, pending);
+            if self.pending.get(&time).is_some_and(Pending::is_nowhere) {
+                self.pending.remove(&time);
+            } else {
+                self.mark(time, Mark::Delete, Some(true));
+            }
         }
         self.version += u64::from(count > 0);
         (count, removed.into_iter().map(|(_, slot)| slot).collect())
@@ -446,23 +462,39 @@ impl<R> Index<R> {
     pub fn mark_deleted(&mut self, times: &[i64]) {
         for time in times {
             if self.rows.get(*time).is_none() {
-                self.change += 1;
-                let change = self.change;
-                self.pending.insert(*time, Pending { mark: Mark::Delete, stored: None, change });
+                self.mark(*time, Mark::Delete, None);
             }
         }
     }
 
+    /// Marks the row at `time`; what is known of storage stays known, else it is `stored`.
+    fn mark(&mut self, time: i64, mark: Mark, stored: Option<bool>) {
+        self.change += 1;
+        let change = self.change;
+        self.pending
+            .entry(time)
+            .and_modify(|pending| {
+                pending.mark = mark;
+                pending.change = change;
+            })
+            .or_insert(Pending { mark, stored, doubtful: false, planned: false, change });
+    }
+
     // ---- saving -----------------------------------------------------------------------------
 
-    /// What the next save writes and deletes.
-    #[must_use]
-    pub fn plan_save(&self) -> SavePlan {
-        SavePlan {
+    /// What the next save writes and deletes. From here on the save counts as under way.
+    pub fn plan_save(&mut self) -> SavePlan {
+        let plan = SavePlan {
             change: self.change,
             puts: self.dirty().collect(),
             deletes: self.deleted().collect(),
+        };
+        for time in &plan.puts {
+            if let Some(pending) = self.pending.get_mut(time) {
+                pending.planned = true;
+            }
         }
+        plan
     }
 
     /// Notes that `plan` is in storage, whose generation it moved to `generation`, `None` if it
@@ -471,28 +503,44 @@ impl<R> Index<R> {
         for (times, written) in [(&plan.puts, true), (&plan.deletes, false)] {
             for time in times {
                 match self.pending.get_mut(time) {
-                    Some(pending) if pending.change > plan.change => pending.stored = Some(written),
+                    Some(pending) if pending.change > plan.change => {
+                        pending.stored = Some(written);
+                        pending.doubtful = false;
+                        pending.planned = false;
+                    }
                     _ => {
                         self.pending.remove(time);
+                        self.forget_if_torn(*time, written);
                     }
                 }
             }
         }
-        self.pending
-            .retain(|_, pending| pending.mark != Mark::Delete || pending.stored != Some(false));
         self.basis += 1;
         // Anybody else's commit in between moved the generation too: then look again.
-        let next = self.generation.and_then(|known| known.checked_add(1));
+        let next = self.generation.map_or(generation, |known| known.checked_add(1));
         if generation.is_some() && next == generation {
             self.generation = generation;
+        }
+    }
+
+    /// Forgets what is known of a saved row that was forgotten, or unmarked, during the save.
+    fn forget_if_torn(&mut self, time: i64, written: bool) {
+        if written != self.rows.get(time).is_some() {
+            self.rows.remove(time);
+            self.coverage.clear();
+            self.version += 1;
         }
     }
 
     /// Notes that carrying out `plan` failed, and that storage may hold any part of it.
     pub fn unsettled(&mut self, plan: &SavePlan) {
         for time in plan.puts.iter().chain(&plan.deletes) {
-            if let Some(pending) = self.pending.get_mut(time) {
-                pending.stored = None;
+            match self.pending.get_mut(time) {
+                Some(pending) => {
+                    pending.doubtful = true;
+                    pending.planned = false;
+                }
+                None => self.coverage.clear(),
             }
         }
         self.basis += 1;
@@ -500,51 +548,72 @@ impl<R> Index<R> {
 
     // ---- when storage changed ---------------------------------------------------------------
 
-    /// Tells whether storage is at the `generation` that this index knows.
-    #[must_use]
-    pub fn is_of(&self, generation: u64) -> bool {
-        self.generation == Some(generation)
+    /// What to read again, now that storage is at `generation`; `None` if nothing has changed since
+    /// it was read. Nothing is forgotten yet: see [`Index::refresh`].
+    pub fn plan_refresh(&mut self, generation: u64) -> Option<RefreshPlan> {
+        match self.generation {
+            // A generation lower than the known one was asked for before our own last save.
+            Some(known) if known != STALE && known >= generation => None,
+            Some(_) => Some(RefreshPlan {
+                basis: self.basis,
+                generation,
+                spans: self.coverage.spans().to_vec(),
+                loose: self
+                    .rows
+                    .range(Span::ALL)
+                    .map(|(time, _)| time)
+                    .filter(|time| !self.coverage.covers(Span::at(*time)))
+                    .collect(),
+            }),
+            None => {
+                self.generation = Some(generation);
+                None
+            }
+        }
     }
 
-    /// Forgets what may have changed if storage is no longer at the generation that this index
-    /// knows: every row that is neither pending nor an object that somebody holds, as `held`
-    /// tells.
+    /// Puts what was read by `plan` in the place of what was known: `found` per span, and whether
+    /// storage still has a value for each `loose` row. What is pending stays, and so do the objects
+    /// that somebody holds, as `held` tells, where storage still has a value.
     ///
-    /// Returns what to read again before [`Index::refreshed`] is called, or `None` if nothing was
-    /// forgotten; then `generation` is noted.
-    pub fn refresh(&mut self, generation: u64, held: impl Fn(&R) -> bool) -> Option<Refresh<R>> {
-        if self.generation.is_none_or(|known| known == generation) {
-            self.generation = Some(generation);
+    /// Returns the slots that were let go of, or `None` if the plan is stale.
+    pub fn refresh(
+        &mut self,
+        plan: &RefreshPlan,
+        found: Vec<Vec<FoundRow>>,
+        loose: &[bool],
+        held: impl Fn(&R) -> bool,
+    ) -> Option<Vec<Slot<R>>> {
+        if plan.basis != self.basis {
             return None;
         }
-        self.generation = Some(STALE);
+        self.damaged.clear();
+        self.coverage.clear();
+        let pending = &self.pending;
+        let gone_loose: BTreeSet<i64> = plan
+            .loose
+            .iter()
+            .zip(loose)
+            .filter(|(_, there)| !**there)
+            .map(|(time, _)| *time)
+            .collect();
+        let gone = self.rows.remove_range(Span::ALL, |time, slot| {
+            let kept = matches!(slot, Slot::Live(record) if held(record));
+            !pending.contains_key(&time) && (!kept || gone_loose.contains(&time))
+        });
+        let mut gone: Vec<_> = gone.into_iter().map(|(_, slot)| slot).collect();
+        for pending in self.pending.values_mut() {
+            pending.doubtful = true;
+        }
+        for (span, found) in plan.spans.iter().zip(found) {
+            if let Some((_, slots)) = self.absorb(plan.basis, *span, found) {
+                gone.extend(slots);
+            }
+        }
+        self.generation = Some(plan.generation);
         self.basis += 1;
         self.version += 1;
-        self.damaged.clear();
-        self.foreign.clear();
-        let pending = &self.pending;
-        let gone = self.rows.remove_range(Span::ALL, |time, slot| {
-            !pending.contains_key(&time) && !matches!(slot, Slot::Live(record) if held(record))
-        });
-        let loose = self
-            .rows
-            .range(Span::ALL)
-            .map(|(time, _)| time)
-            .filter(|time| !pending.contains_key(time) && !self.coverage.covers(Span::at(*time)))
-            .collect();
-        let spans = self.coverage.spans().to_vec();
-        self.coverage.clear();
-        for pending in self.pending.values_mut() {
-            pending.stored = None;
-        }
-        Some(Refresh { spans, loose, gone: gone.into_iter().map(|(_, slot)| slot).collect() })
-    }
-
-    /// Notes that everything was read again at `generation`.
-    pub fn refreshed(&mut self, generation: u64) {
-        if self.generation == Some(STALE) {
-            self.generation = Some(generation);
-        }
+        Some(gone)
     }
 
     /// Forgets the row at `time` if it is not pending: storage no longer holds it.

@@ -9,6 +9,6 @@ mod rows;
 
 pub use driver::{Encoded, Handle, IndexWork, Sequence, Storage};
 pub use index::{
-    FoundRow, Index, LoadPlan, Mark, NeighborPlan, Phase, Presence, Refresh, SavePlan, Slot,
+    FoundRow, Index, LoadPlan, Mark, NeighborPlan, Phase, Presence, RefreshPlan, SavePlan, Slot,
 };
 pub use rows::Rows;

@@ -17,7 +17,7 @@ use super::files::{
     MAP_UNIT, is_full, is_same_file, opening_error, prepare_directory, probe_room, round_up,
 };
 use super::lmdb::{Durability, LmdbOptions, map_environment, resize_map};
-use super::{Namespace, check_namespace};
+use super::{METADATA_KEY, Namespace, check_namespace};
 use crate::error::{Error, Result};
 
 /// The environment as heed has it. It is never cloned: transactions borrow it.
@@ -186,6 +186,7 @@ impl Environment {
         apply: &mut Apply<'_>,
     ) -> Result<u64> {
         let mut recovery = Recovery::default();
+        let mut nudged = false;
         loop {
             let guard = read(&self.mapping);
             let mapping = self.mapped(guard.as_ref())?;
@@ -196,7 +197,13 @@ impl Environment {
             let size = mapping.env.info().map_size;
             drop(guard);
             match error {
-                heed::Error::Mdb(MdbError::MapFull) => self.grow(size, room)?,
+                heed::Error::Mdb(MdbError::MapFull) => match self.grow(size, room) {
+                    Err(Error::Full { .. }) if !nudged => {
+                        nudged = true;
+                        self.nudge(namespace)?;
+                    }
+                    outcome => outcome?,
+                },
                 heed::Error::Io(_) => {
                     // LMDB tells of a write that was cut short as of any other I/O error.
                     probe_room(&self.path, room.bytes)
@@ -205,6 +212,25 @@ impl Environment {
                 }
                 error => self.recover(namespace, &error, &mut recovery)?,
             }
+        }
+    }
+
+    /// Commits a transaction that changes nothing. LMDB reuses the pages that one transaction freed
+    /// only in the second one after it; at the limit of the map none would come after it.
+    fn nudge(&self, namespace: Namespace<'_>) -> Result<()> {
+        let guard = read(&self.mapping);
+        let mapping = self.mapped(guard.as_ref())?;
+        let outcome = self.try_write(mapping, namespace, false, &mut |transaction, records| {
+            let metadata = records.get(transaction, METADATA_KEY)?.map(<[u8]>::to_vec);
+            records.put(transaction, METADATA_KEY, metadata.as_deref().unwrap_or_default())?;
+            if metadata.is_none() {
+                records.delete(transaction, METADATA_KEY)?;
+            }
+            Ok(true)
+        });
+        match outcome {
+            Ok(_) | Err(heed::Error::Mdb(MdbError::MapFull)) => Ok(()),
+            Err(error) => Err(self.error(&error)),
         }
     }
 

@@ -188,7 +188,7 @@ impl World {
         let planned = self.actors[number].model.plan();
 
         let (plan, records) = {
-            let index = sequence.lock();
+            let mut index = sequence.lock();
             let plan = index.plan_save();
             let object = |time: &i64| match index.rows().get(*time) {
                 Some(Slot::Live(record)) => (*time, Arc::clone(record)),
@@ -398,7 +398,7 @@ fn sequence_of_the_pending(sequence: &Sequence<Record>) -> Sequence<Record> {
 /// Saves what is pending.
 pub fn save(sequence: &Sequence<Record>, storage: &Storage) -> eosdb::Result<()> {
     let (plan, values) = {
-        let index = sequence.lock();
+        let mut index = sequence.lock();
         let plan = index.plan_save();
         let value = |time: &i64| match index.rows().get(*time) {
             Some(Slot::Live(record)) => (*time, encode(value_of(record))),
