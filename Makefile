@@ -77,7 +77,7 @@ check-rust: | $(PY)
 	cargo test --quiet
 	libpython="$(LIBPYTHON)"; if [ -n "$$libpython" ]; then \
 		LD_LIBRARY_PATH="$$libpython$${LD_LIBRARY_PATH:+:$$LD_LIBRARY_PATH}" \
-			cargo test --quiet --features python --lib python::; \
+			cargo test --quiet --features python --lib; \
 	else \
 		echo "no shared libpython: the bindings are tested by pytest alone"; \
 	fi
@@ -103,5 +103,5 @@ fmt: $(TOOLS) ## Format the sources
 	$(VENV)/bin/ruff format --quiet $(PYTHON_SOURCES)
 
 clean: ## Remove what was built or installed
-	rm -rf target $(VENV) $(CORE) .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf target build $(VENV) $(CORE) .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find python tests benches examples -name __pycache__ -type d -exec rm -rf {} + 2>/dev/null || true

@@ -32,7 +32,7 @@ class ConfiguredReading(eosdb.DataRecord):
 class House(eosdb.DataSequence):
     """Rows of fields."""
 
-    records: list[Reading] = Field(default_factory=list)  # type: ignore[assignment]
+    records: list[Reading] = Field(default_factory=list)
 
     def db_namespace(self) -> str:
         """Return the namespace that all implementations use."""
@@ -65,7 +65,7 @@ def subject(root: Path, level: int, configured: bool) -> Subject:
         return renew()
 
     def renew() -> Any:
-        return sequence_class(database=opened[-1])  # type: ignore[call-arg]
+        return sequence_class(database=opened[-1])
 
     return Subject(
         record_class=ConfiguredReading if configured else Reading,

@@ -182,7 +182,7 @@ fn threads_open_namespaces_at_the_same_time() {
             for worker in 0..2 {
                 let (store, arrived) = (&store, &arrived);
                 scope.spawn(move || {
-                    for round in 0..150 {
+                    for round in 0..100 {
                         let name = name(2 * round + worker);
                         arrived.fetch_add(1, Ordering::SeqCst);
                         while arrived.load(Ordering::SeqCst) < 2 * (round + 1) {

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -21,8 +21,9 @@ WITH_TESTS = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
 """The environment of a process that imports from these tests."""
 
 
-def second_of(instant: datetime) -> int:
+def second_of(instant: datetime | None) -> int:
     """Return the UTC second that an instant lies in, by nothing but the standard library."""
+    assert instant is not None
     return calendar.timegm(instant.utctimetuple())
 
 
@@ -48,7 +49,7 @@ class Reading(eosdb.DataRecord):
 class House(eosdb.DataSequence):
     """A sequence as a user of the package writes it."""
 
-    records: list[Reading] = []
+    records: list[Reading] = []  # noqa: RUF012  as with any model, every sequence gets its own
 
     def db_namespace(self) -> str:
         return "house"
@@ -218,4 +219,4 @@ def house(database: Any, rows: int = 0, *, start: int = 0, step: int = 3600) -> 
 
 def seconds(records: Iterable[Any]) -> list[int]:
     """Return the seconds of records."""
-    return [second_of(cast("datetime", record.date_time)) for record in records]
+    return [second_of(record.date_time) for record in records]

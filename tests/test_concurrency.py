@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import faulthandler
 import pickle
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import pytest
+from pydantic import Field
 from support import ForeignDatabase, House, Reading, at, house, second_of, seconds, when
 
 import eosdb
@@ -28,7 +28,7 @@ T = TypeVar("T")
 @pytest.fixture(autouse=True)
 def _ends() -> Iterator[None]:
     """End the run with a look at all stacks if a thread is stuck while it keeps Python's lock."""
-    faulthandler.dump_traceback_later(2 * TIMEOUT, exit=True, file=sys.__stderr__)
+    faulthandler.dump_traceback_later(2 * TIMEOUT, exit=True, file=2)
     yield
     faulthandler.cancel_dump_traceback_later()
 
@@ -81,7 +81,7 @@ def together(work: Callable[[int], T], threads: int = THREADS) -> list[T]:
     if errors:
         raise errors[0]
     if any(thread.is_alive() for thread in started):
-        faulthandler.dump_traceback(file=sys.__stderr__)
+        faulthandler.dump_traceback(file=2)
         pytest.fail("a thread is stuck")
     return [results[number] for number in range(threads)]
 
@@ -320,7 +320,7 @@ class Curious(Reading):
 
 
 class CuriousHouse(House):
-    records: list[Curious] = []  # type: ignore[assignment]  # a list of more special records
+    records: list[Curious] = Field(default_factory=list)  # type: ignore[assignment]
 
 
 def test_a_record_may_ask_its_sequence_while_it_is_made_or_saved(

@@ -43,12 +43,7 @@ def _berlin() -> Iterator[None]:
         1_728_826_200.0,
         np.int64(1_728_826_200),
         datetime.datetime(2024, 10, 13, 15, 30),
-        datetime.datetime(2024, 10, 13, 13, 30, tzinfo=UTC),
-        datetime.datetime(2024, 10, 13, 9, 30, tzinfo=ZoneInfo("America/New_York")),
-        pendulum.datetime(2024, 10, 13, 13, 30),
         pendulum.naive(2024, 10, 13, 15, 30),
-        DateTime(2024, 10, 13, 13, 30, tzinfo=pendulum.UTC),
-        pd.Timestamp("2024-10-13T15:30:00+02:00"),
         pd.Timestamp("2024-10-13T15:30:00"),
     ],
     ids=repr,
@@ -58,6 +53,29 @@ def test_one_instant_written_in_many_ways(value: object) -> None:
     assert type(result) is DateTime
     assert result.isoformat() == "2024-10-13T15:30:00+02:00"
     assert result.timezone_name == "Europe/Berlin"
+
+
+@pytest.mark.parametrize(
+    ("value", "wall"),
+    [
+        (datetime.datetime(2024, 10, 13, 13, 30, tzinfo=UTC), "2024-10-13T13:30:00+00:00"),
+        (
+            datetime.datetime(2024, 10, 13, 9, 30, tzinfo=ZoneInfo("America/New_York")),
+            "2024-10-13T09:30:00-04:00",
+        ),
+        (pendulum.datetime(2024, 10, 13, 13, 30), "2024-10-13T13:30:00+00:00"),
+        (DateTime(2024, 10, 13, 13, 30, tzinfo=pendulum.UTC), "2024-10-13T13:30:00+00:00"),
+        (pd.Timestamp("2024-10-13T15:30:00+02:00"), "2024-10-13T15:30:00+02:00"),
+    ],
+    ids=repr,
+)
+def test_an_aware_datetime_keeps_its_zone(value: object, wall: str) -> None:
+    result = to_datetime(value)
+    assert type(result) is DateTime
+    assert result.isoformat() == wall
+    assert (
+        to_datetime(value, in_timezone="Europe/Berlin").isoformat() == "2024-10-13T15:30:00+02:00"
+    )
 
 
 @pytest.mark.parametrize(

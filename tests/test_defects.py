@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from pydantic import Field
 from support import (
     ForeignDatabase,
     House,
@@ -44,7 +45,7 @@ class Meters(eosdb.DataRecord):
 
 
 class MeterHouse(eosdb.DataSequence):
-    records: list[Meters] = []
+    records: list[Meters] = Field(default_factory=list)
 
     def db_namespace(self) -> str:
         return "meters"
@@ -168,7 +169,7 @@ def test_07_a_stored_record_is_a_duplicate(database: Any, prepare: str) -> None:
         assert sequence.get_by_datetime(when(second)) is not None
     elif prepare == "neighbour loaded":
         sequence.db_load_records(at(second + HOUR), at(second + 2 * HOUR))
-    with pytest.raises(eosdb.DuplicateRecordError, match="Duplicate timestamp .* -> 2024"):
+    with pytest.raises(eosdb.DuplicateRecordError, match=r"Duplicate timestamp .* -> 2024"):
         sequence.db_insert_record(Reading(date_time=when(second), power_w=-1.0))
     assert sequence.db_count_records() == 100
     assert sequence.db_save_records() == 0
@@ -336,11 +337,11 @@ def garbled(value: bytes) -> bytes:
     return value[: len(value) // 2] + b"\xff" * 8
 
 
-def of_another_kind(value: bytes) -> bytes:
+def of_another_kind(_value: bytes) -> bytes:
     return pickle.dumps(["no", "record"], protocol=5)
 
 
-def invalid(value: bytes) -> bytes:
+def invalid(_value: bytes) -> bytes:
     return pickle.dumps({"date_time": when(START + 2 * HOUR), "power_w": "much"}, protocol=5)
 
 

@@ -68,13 +68,13 @@ def stored(path: Path) -> list[tuple[datetime.datetime, float | None, float | No
         GHI: float | None = None
 
     class House(eosdb.DataSequence):
-        records: list[Roof] = Field(default_factory=list)  # type: ignore[assignment]
+        records: list[Roof] = Field(default_factory=list)
 
         def db_namespace(self) -> str:
             return "house"
 
     with eosdb.LMDBDatabase(path) as database:
-        house = House(database=database)  # type: ignore[call-arg]
+        house = House(database=database)
         return [
             (record.date_time.astimezone(datetime.UTC), record["AC_power_W"], record["GHI"])
             for record in house.db_iterate_records()

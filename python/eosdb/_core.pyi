@@ -81,6 +81,9 @@ class SequenceState:
 
     def __new__(cls) -> SequenceState: ...
 
+    database: Any | None
+    """The database that was assigned to the sequence; pickles leave it out."""
+
     # Lookups
     def get(self, target: object) -> Any | None:
         """Return the record at the instant `target`, or None."""

@@ -157,9 +157,8 @@ def compact_tier(
     values = _first_values if sparse else _resampled_values
     # Everything that can fail comes before anything is marked.
     replacements = [
-        sequence.record_class()(date_time=to_datetime(bucket, in_timezone="UTC"), **row)
+        _record(sequence, bucket, row)
         for bucket, row in values(sequence, buckets, start, end, step).items()
-        if row
     ]
     # Apart from what was unsaved before, so that a failure can be undone by forgetting.
     sequence.db_save_records()
@@ -177,8 +176,26 @@ def compact_tier(
 Rows = dict[int, dict[str, Any]]
 
 
-def _keys(sequence: DatabaseRecordProtocolMixin[Any]) -> list[str]:
-    return [key for key in sequence.record_keys_writable if key != "date_time"]
+def _record(sequence: DatabaseRecordProtocolMixin[Any], bucket: int, row: dict[str, Any]) -> Any:
+    """Make the record of a bucket, with the values of keys that are configured no longer too."""
+    writable = set(sequence.record_keys_writable)
+    fields = {key: value for key, value in row.items() if key in writable}
+    former = {key: value for key, value in row.items() if key not in writable}
+    if former:
+        fields["configured_data"] = former
+    return sequence.record_class()(date_time=to_datetime(bucket, in_timezone="UTC"), **fields)
+
+
+def _keys(
+    sequence: DatabaseRecordProtocolMixin[Any], buckets: dict[int, list[Any]]
+) -> Iterable[str]:
+    """Return the keys that the records can have, and those that they have."""
+    keys = dict.fromkeys(sequence.record_keys_writable)
+    for records in buckets.values():
+        for record in records:
+            keys.update(dict.fromkeys(getattr(record, "configured_data", ())))
+    keys.pop("date_time", None)
+    return keys
 
 
 def _value(record: Any, key: str) -> Any:
@@ -197,9 +214,10 @@ def _first_values(
 ) -> Rows:
     """Snap records that are sparse already to their buckets; the first value of a key wins."""
     rows: Rows = {}
+    keys = _keys(sequence, buckets)
     for bucket, records in buckets.items():
         row = rows.setdefault(bucket, {})
-        for key in _keys(sequence):
+        for key in keys:
             values = (_value(record, key) for record in records)
             first = next((value for value in values if value is not None), None)
             if first is not None:
@@ -216,7 +234,7 @@ def _resampled_values(
 ) -> Rows:
     """Take one value per key and bucket: the sequence's own resampling, else the mean or last."""
     rows: Rows = {bucket: {} for bucket in buckets}
-    for key in _keys(sequence):
+    for key in _keys(sequence, buckets):
         array = _own_resampling(sequence, key, start, end, step)
         for bucket, records in buckets.items():
             values = [value for r in records if (value := _value(r, key)) is not None]

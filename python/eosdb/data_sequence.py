@@ -59,14 +59,6 @@ class DataSequence(BaseModel, DatabaseRecordProtocolMixin[DataRecord]):
         super().__init__(**data)
         self.database = database
 
-    def __getstate__(self) -> dict[Any, Any]:
-        """Return the state to pickle: the loaded records and what is unsaved, no database."""
-        state = super().__getstate__()
-        state["__dict__"] = {
-            name: value for name, value in state["__dict__"].items() if name != "_db_database"
-        }
-        return state
-
     # Keys
 
     @classmethod

@@ -6,6 +6,7 @@ that a sequence may override.
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -93,7 +94,8 @@ class DatabaseRecordProtocolMixin(StateViews, Generic[T_Record]):
     @property
     def database(self) -> Any:
         """The database, or `None`. Another one can be assigned at any time."""
-        return self.__dict__.get("_db_database")
+        state = self.__dict__.get("_db_state")
+        return None if state is None else state.database
 
     @database.setter
     def database(self, database: Any) -> None:
@@ -101,7 +103,7 @@ class DatabaseRecordProtocolMixin(StateViews, Generic[T_Record]):
             raise ArgumentTypeError(
                 f"{database!r} is no database: assign one with the methods of DatabaseABC, or None"
             )
-        self.__dict__["_db_database"] = database
+        enter(self).database = database
 
     def _db_settings(self) -> Any:
         config = getattr(self, "config", None)
@@ -143,12 +145,33 @@ class DatabaseRecordProtocolMixin(StateViews, Generic[T_Record]):
 
     # ---- state and metadata ----------------------------------------------------------------
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Have copies of every subclass's instances separated from the original at once."""
+        super().__init_subclass__(**options)
+        copy = cls.__copy__
+        if not hasattr(copy, "_db_separates"):
+            cls.__copy__ = _separating(copy)  # type: ignore[method-assign]
+
+    def __copy__(self) -> Self:
+        """Return a shallow copy: the same record objects, with changes of its own."""
+        copy = type(self).__new__(type(self))
+        copy.__dict__.update(self.__dict__)
+        return copy
+
     def _db_enter(self) -> SequenceState:
         return enter(self)
 
     def _db_ensure_initialized(self) -> None:
-        """Make the state, and read the metadata once a database is open."""
-        enter(self)
+        """Make the state, and have metadata in the database once it is open and can be written."""
+        state = enter(self)
+        if (
+            self.db_enabled
+            and not state.metadata_saved
+            and self._db_metadata is not None
+            and not getattr(self.database, "read_only", False)
+        ):
+            self._db_save_metadata(self._db_metadata)
+            state.metadata_saved = True
 
     def model_post_init(self, context: Any, /) -> None:
         """Make the state as soon as pydantic has built the model."""
@@ -545,7 +568,7 @@ class DatabaseRecordProtocolMixin(StateViews, Generic[T_Record]):
 
     def _db_get_compact_state(self, tier_interval: timedelta) -> DatabaseTimestamp | None:
         """Return up to where records are compacted to this interval."""
-        self._db_ensure_initialized()
+        enter(self)
         return compaction.cutoff_of(self, tier_interval)
 
     def _db_set_compact_state(self, tier_interval: timedelta, cutoff_ts: DatabaseTimestamp) -> None:
@@ -609,6 +632,17 @@ class DatabaseRecordProtocolMixin(StateViews, Generic[T_Record]):
         alone; the database's `delete_records` removes it.
         """
         return enter(self).damaged()
+
+
+def _separating(copy: Any) -> Any:
+    @functools.wraps(copy)
+    def separated(self: Any) -> Any:
+        copied = copy(self)
+        enter(copied)
+        return copied
+
+    separated._db_separates = True  # type: ignore[attr-defined]
+    return separated
 
 
 def _shifted(time: datetime, seconds: float) -> DatabaseTimestampType:

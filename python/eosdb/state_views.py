@@ -217,6 +217,9 @@ class StateViews:
 
     @_db_initialized.deleter
     def _db_initialized(self) -> None:
-        self.__dict__.pop("_db_state", None)
+        former = self.__dict__.pop("_db_state", None)
         self.__dict__.pop("_db_metadata", None)
         self.__dict__["records"] = []
+        if former is not None and former.database is not None:
+            self.__dict__["_db_state"] = state = SequenceState()
+            state.database = former.database

@@ -13,7 +13,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString};
 
 use super::backend::PythonBackend;
-use super::datetime;
+use super::datetime::{self, timestamp};
 use super::errors::exception;
 use super::record_class::RecordClass;
 use super::records::RecordsBase;
@@ -56,7 +56,7 @@ pub fn enter(owner: &Bound<'_, PyAny>) -> PyResult<Py<SequenceState>> {
         show(&dict, &state)?;
         adopted?;
     }
-    bind(owner, &dict, state.get())?;
+    bind(owner, state.get())?;
     if !state.get().is_storage_initialized() && state.get().has_storage(py) {
         state.get().set_initialized(true);
         if let Err(error) = owner.call_method0(intern!(py, "_db_initialize_storage")) {
@@ -101,27 +101,30 @@ fn adopt(state: &SequenceState, records: &Bound<'_, PyAny>) -> PyResult<()> {
         let record = record?;
         adopted.push((datetime::second_of_record(&record)?, record.unbind()));
     }
-    let mut gone = Vec::new();
-    let mut index = state.lock(py);
-    let cleared = index.clear_rows();
-    for (time, record) in adopted {
-        if index.rows().get(time).is_none() {
-            index.insert(time, record, Mark::Put, None);
-        } else {
-            gone.push(record);
-        }
+    adopted.sort_by_key(|(time, _)| *time);
+    if let Some(pair) = adopted.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        let message =
+            format!("Duplicate timestamp {} among the records", timestamp(py, pair[0].0)?);
+        return Err(exception(py, "DuplicateRecordError", message));
     }
-    drop(index);
-    drop((cleared, gone));
+    let cleared = {
+        let mut index = state.lock(py);
+        let cleared = index.clear_rows();
+        for (time, record) in adopted {
+            index.insert(time, record, Mark::Put, None);
+        }
+        cleared
+    };
+    drop(cleared);
     Ok(())
 }
 
 /// Binds the state to the sequence's present database and namespace.
-fn bind(owner: &Bound<'_, PyAny>, dict: &Bound<'_, PyDict>, state: &SequenceState) -> PyResult<()> {
+fn bind(owner: &Bound<'_, PyAny>, state: &SequenceState) -> PyResult<()> {
     let py = owner.py();
-    let database = match dict.get_item(intern!(py, "_db_database"))? {
+    let database = match state.assigned(py) {
         // The mixin's own attribute, without the detour by its property.
-        Some(database) => database,
+        Some(database) => database.into_bound(py),
         None => owner.getattr(intern!(py, "database"))?,
     };
     let access = access(&database)?;

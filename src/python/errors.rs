@@ -13,6 +13,13 @@ pub fn exception(py: Python<'_>, name: &str, message: impl Into<String>) -> PyEr
         .map_or_else(|error| error, PyErr::from_value)
 }
 
+/// Tells whether `error` says that a stored value is damaged.
+pub fn is_damage(py: Python<'_>, error: &PyErr) -> bool {
+    py.import("eosdb.errors")
+        .and_then(|module| module.getattr("DamagedRecordError"))
+        .is_ok_and(|class| error.is_instance(py, &class))
+}
+
 impl From<Error> for PyErr {
     fn from(error: Error) -> Self {
         let name = match &error {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use pyo3::prelude::*;
 
+use super::errors::is_damage;
 use super::state::{SequenceState, report};
 use crate::codec::gzip;
 use crate::interval::Span;
@@ -96,7 +97,10 @@ impl RecordIterator {
                     return Ok(Some(record));
                 }
                 Ok(None) => {}
-                Err(error) if state.is_damaged(py, time) => report(py, &error)?,
+                Err(error) if is_damage(py, &error) => {
+                    report(py, &error)?;
+                    self.next = time + 1;
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::datetime;
+use super::errors::is_damage;
 use super::iterator::RecordIterator;
 use super::save;
 use super::state::{Record, SequenceState, report};
@@ -19,6 +20,17 @@ impl SequenceState {
     #[new]
     fn py_new() -> Self {
         Self::new(Index::default(), None, 0)
+    }
+
+    /// The database that was assigned to the sequence; pickles leave it out.
+    #[getter]
+    fn database(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.assigned(py)
+    }
+
+    #[setter]
+    fn set_database(&self, py: Python<'_>, database: Option<Py<PyAny>>) {
+        self.assign(py, database);
     }
 
     // ---- lookups ----------------------------------------------------------------------------
@@ -48,7 +60,7 @@ impl SequenceState {
             let record = if known { self.record(py, nearest) } else { continue };
             match record {
                 Ok(None) => {}
-                Err(error) if self.is_damaged(py, nearest) => report(py, &error)?,
+                Err(error) if is_damage(py, &error) => report(py, &error)?,
                 found => return found,
             }
         }
@@ -401,21 +413,19 @@ impl SequenceState {
             }
         }
         index.mark_deleted(&deleted);
-        *self.lock(py) = index;
+        let former = std::mem::replace(&mut *self.lock(py), index);
+        drop(former);
         Ok(())
     }
 
     fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
         // A lock that is held now belongs to a thread that keeps the records alive anyway.
         if let Ok(index) = self.sequence().mutex().try_lock() {
-            for record in index.live() {
+            for (_, record) in index.live() {
                 visit.call(record)?;
             }
         }
-        if let Some(binding) = self.binding_if_free() {
-            visit.call(&binding.database)?;
-        }
-        Ok(())
+        self.visit_databases(&visit)
     }
 
     fn __clear__(&self) {

@@ -15,6 +15,7 @@ use super::decode::{self, with_tree};
 use super::encode;
 use super::errors::exception;
 use super::state::Binding;
+use crate::codec::gzip::MAX_DECODED;
 use crate::codec::pickle_write::Writer;
 use crate::codec::{Node, NodeId, PYDANTIC_DATE_TIME, Tree, safe_globals};
 use crate::timestamp::Timestamp;
@@ -163,7 +164,20 @@ impl RecordClass {
                     ),
                 ));
             }
-            pickles.push((*time, self.encode(record, &mut writer)?));
+            let pickle = self.encode(record, &mut writer)?;
+            if pickle.len() > MAX_DECODED {
+                return Err(exception(
+                    py,
+                    "InvalidArgumentError",
+                    format!(
+                        "the record at {} cannot be stored: it takes {} bytes, and a value may \
+                         take {MAX_DECODED}",
+                        Timestamp::from_seconds(*time)?,
+                        pickle.len()
+                    ),
+                ));
+            }
+            pickles.push((*time, pickle));
         }
         Ok(pickles)
     }

@@ -1,17 +1,18 @@
 //! `_core.SequenceState`: the state of one sequence, asked and changed from Python.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 use pyo3::exceptions::{PyException, PyMemoryError};
 use pyo3::prelude::*;
-use pyo3::sync::{MutexExt, PyOnceLock};
+use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
 use super::errors::exception;
 use super::record_class::{RecordClass, unpack};
 use crate::codec::gzip;
-use crate::sequence::{Handle, Index, IndexWork, Presence, Sequence, Slot, Storage};
+use crate::sequence::{Handle, Index, Sequence, Slot, Storage};
 
 /// The database a state works on, and how its records are made.
 pub struct Binding {
@@ -46,17 +47,40 @@ impl Binding {
 pub type Record = Py<PyAny>;
 
 impl Handle for Record {
-    fn with_index(index: &Mutex<Index<Self>>, work: IndexWork<'_, Self>) {
+    fn held(index: &Mutex<Index<Self>>, only: Option<&BTreeSet<i64>>) -> BTreeSet<i64> {
         Python::attach(|py| {
-            // Counting makes references of its own: as many for any object that is held once.
+            // Counting may run Python code (a collection), so it is done on references of our own
+            // after the index is unlocked.
+            let records: Vec<(i64, Self)> = lock(py, index)
+                .clean()
+                .filter(|(time, _)| only.is_none_or(|only| only.contains(time)))
+                .map(|(time, record)| (time, record.clone_ref(py)))
+                .collect();
             let count = |object: &Self| references(py, object).unwrap_or(usize::MAX);
-            let held_once = count(&PyDict::new(py).into_any().unbind());
-            let mut index = index.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
-            work(&mut index, &|record| count(record) > held_once);
-        });
+            let probe = PyDict::new(py).into_any().unbind();
+            let ours = count(&probe) + 1;
+            records
+                .into_iter()
+                .filter(|(_, record)| count(record) > ours)
+                .map(|(time, _)| time)
+                .collect()
+        })
     }
 }
 
+/// Locks an index. Waits detached, and never attaches with the lock held: attaching may wait for a
+/// thread that waits for the index, or run Python code that asks for it.
+fn lock<'a, T: Send>(py: Python<'_>, mutex: &'a Mutex<T>) -> MutexGuard<'a, T> {
+    loop {
+        match mutex.try_lock() {
+            Ok(guard) => return guard,
+            Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => py.detach(|| drop(mutex.lock())),
+        }
+    }
+}
+
+/// How many references an object has, and the few that counting makes.
 fn references(py: Python<'_>, object: &Record) -> PyResult<usize> {
     static COUNT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let count = COUNT
@@ -68,6 +92,8 @@ fn references(py: Python<'_>, object: &Record) -> PyResult<usize> {
 #[pyclass(frozen, module = "eosdb._core")]
 pub struct SequenceState {
     sequence: Sequence<Record>,
+    /// The database that was assigned to the sequence, if any.
+    database: Mutex<Option<Py<PyAny>>>,
     binding: Mutex<Option<Arc<Binding>>>,
     /// The identity of the sequence this state belongs to; 0 for none yet. Copies of a sequence
     /// share its `__dict__`: an owner of another identity means that the state must be forked.
@@ -83,6 +109,7 @@ impl SequenceState {
         Self {
             sequence: index.into(),
             storage_initialized: AtomicBool::new(binding.is_some()),
+            database: Mutex::new(None),
             binding: Mutex::new(binding),
             owner: AtomicUsize::new(owner),
             metadata_saved: AtomicBool::new(true),
@@ -105,13 +132,35 @@ impl SequenceState {
 
     /// What the state is bound to.
     pub fn binding(&self, py: Python<'_>) -> Option<Arc<Binding>> {
-        self.binding.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner).clone()
+        lock(py, &self.binding).clone()
     }
 
     /// A state of its own with `index`, bound as this one is.
     pub fn sibling(&self, py: Python<'_>, index: Index<Record>) -> Self {
         let binding = self.binding(py).map(|binding| Arc::new(binding.duplicate(py)));
-        Self::new(index, binding, 0)
+        let sibling = Self::new(index, binding, 0);
+        sibling.assign(py, self.assigned(py));
+        sibling
+    }
+
+    /// The database that was assigned to the sequence.
+    pub fn assigned(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        lock(py, &self.database).as_ref().map(|database| database.clone_ref(py))
+    }
+
+    /// Assigns a database; it is bound by the next call.
+    pub fn assign(&self, py: Python<'_>, database: Option<Py<PyAny>>) {
+        let former = std::mem::replace(&mut *lock(py, &self.database), database);
+        drop(former);
+    }
+
+    /// Shows the garbage collector the databases; it must not wait.
+    pub fn visit_databases(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        if let Ok(database) = self.database.try_lock() {
+            visit.call(&*database)?;
+        }
+        let binding = self.binding.try_lock().ok().and_then(|binding| binding.clone());
+        binding.map_or(Ok(()), |binding| visit.call(&binding.database))
     }
 
     /// Binds the state to another database, or to the same one opened or closed. What came from
@@ -121,8 +170,7 @@ impl SequenceState {
         let database = binding.database.clone_ref(py);
         let namespace = binding.namespace().map(str::to_owned);
         let former = {
-            let mut current =
-                self.binding.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
+            let mut current = lock(py, &self.binding);
             current.replace(Arc::new(binding))
         };
         if opened {
@@ -168,8 +216,8 @@ impl SequenceState {
     }
 
     /// The index, locked; waits detached.
-    pub fn lock<'a>(&'a self, py: Python<'_>) -> std::sync::MutexGuard<'a, Index<Record>> {
-        self.sequence.mutex().lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
+    pub fn lock<'a>(&'a self, py: Python<'_>) -> MutexGuard<'a, Index<Record>> {
+        lock(py, self.sequence.mutex())
     }
 
     /// The object of the row at `time`; it is made now if it does not exist yet.
@@ -244,7 +292,7 @@ impl SequenceState {
             Err(error) if is_of_value(py, &error) => {
                 let storage = binding.storage.as_ref();
                 let cause = cause_of(py, &error);
-                match self.sequence.damage(storage, basis, time, cause) {
+                match py.detach(|| self.sequence.damage(storage, basis, time, cause)) {
                     Some(damaged) => {
                         let damaged = PyErr::from(damaged);
                         damaged.set_cause(py, Some(error));
@@ -267,20 +315,11 @@ impl SequenceState {
         self.metadata_saved.store(kept, Ordering::Release);
     }
 
-    /// What the state is bound to, for the garbage collector: it must not wait.
-    pub fn binding_if_free(&self) -> Option<Arc<Binding>> {
-        self.binding.try_lock().ok().and_then(|binding| binding.clone())
-    }
-
     /// Lets go of the database, for the garbage collector.
     pub fn unbind(&self) {
         let binding = self.binding.try_lock().map(|mut binding| binding.take());
-        drop(binding);
-    }
-
-    /// Tells whether the row at `time` is set aside as damaged.
-    pub fn is_damaged(&self, py: Python<'_>, time: i64) -> bool {
-        matches!(self.lock(py).presence(time), Presence::Damaged(_))
+        let database = self.database.try_lock().map(|mut database| database.take());
+        drop((binding, database));
     }
 }
 

@@ -3,10 +3,12 @@
 //! The index is locked for each decision, never while storage is read or written. What another
 //! thread changed in between is noticed by the plan's basis, and the plan is made anew.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::index::{FoundRow, Index, Mark, Presence, SavePlan};
+use super::changes::{Mark, SavePlan};
+use super::index::{FoundRow, Index, Presence};
 use crate::error::{Error, Result};
 use crate::interval::Span;
 use crate::store::{Batch, KeyRange, MetadataChange, Order, Store};
@@ -136,20 +138,22 @@ pub struct Sequence<R> {
     index: Mutex<Index<R>>,
 }
 
-/// What [`Handle::with_index`] runs: work on an index with a test for held records.
-pub type IndexWork<'a, R> = &'a mut dyn FnMut(&mut Index<R>, &dyn Fn(&R) -> bool);
-
 /// The handle of a live record.
 pub trait Handle: Sized {
-    /// Locks `index` and runs `work` on it, with a test that tells whether anybody but the index
-    /// holds a record.
-    fn with_index(index: &Mutex<Index<Self>>, work: IndexWork<'_, Self>);
+    /// The rows among `only` (all where `None`) that are not pending and whose records somebody
+    /// but the index holds.
+    fn held(index: &Mutex<Index<Self>>, only: Option<&BTreeSet<i64>>) -> BTreeSet<i64>;
 }
 
 impl<T: ?Sized> Handle for Arc<T> {
-    fn with_index(index: &Mutex<Index<Self>>, work: IndexWork<'_, Self>) {
-        let mut index = index.lock().unwrap_or_else(PoisonError::into_inner);
-        work(&mut index, &|record| Arc::strong_count(record) > 1);
+    fn held(index: &Mutex<Index<Self>>, only: Option<&BTreeSet<i64>>) -> BTreeSet<i64> {
+        let index = index.lock().unwrap_or_else(PoisonError::into_inner);
+        index
+            .clean()
+            .filter(|(time, _)| only.is_none_or(|only| only.contains(time)))
+            .filter(|(_, record)| Arc::strong_count(record) > 1)
+            .map(|(time, _)| time)
+            .collect()
     }
 }
 
@@ -178,7 +182,18 @@ impl<R: Handle> Sequence<R> {
     pub fn refresh(&self, storage: &Storage) -> Result<()> {
         loop {
             let generation = storage.store.generation(storage.name())?;
-            let Some(plan) = self.lock().plan_refresh(generation) else { return Ok(()) };
+            let (plan, kept) = {
+                let mut index = self.lock();
+                (index.plan_refresh(generation), index.kept().clone())
+            };
+            let Some(plan) = plan else {
+                if !kept.is_empty() {
+                    let held = R::held(&self.index, Some(&kept));
+                    let gone = self.lock().release(&held);
+                    drop(gone);
+                }
+                return Ok(());
+            };
             let mut found = Vec::with_capacity(plan.spans.len());
             let mut foreign = Vec::new();
             for span in &plan.spans {
@@ -190,14 +205,15 @@ impl<R: Handle> Sequence<R> {
             for time in &plan.loose {
                 loose.push(storage.contains(*time)?);
             }
-            let mut found = Some(found);
-            let mut gone = None;
-            R::with_index(&self.index, &mut |index, held| {
-                gone = index.refresh(&plan, found.take().unwrap_or_default(), &loose, held);
+            let held = R::held(&self.index, None);
+            let gone = {
+                let mut index = self.lock();
+                let gone = index.refresh(&plan, found, &loose, &held);
                 if gone.is_some() {
-                    index.set_foreign(std::mem::take(&mut foreign));
+                    index.set_foreign(foreign);
                 }
-            });
+                gone
+            };
             if gone.is_some() {
                 return Ok(());
             }
@@ -285,7 +301,7 @@ impl<R: Handle> Sequence<R> {
         for gap in plan.gaps {
             let mut nearest = None;
             storage.scan_with(gap, order, |time, _| {
-                if self.lock().hides(time) {
+                if plan.hidden.contains(&time) {
                     return ControlFlow::Continue(());
                 }
                 nearest = Some(time);

@@ -13,11 +13,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::changes::{Mark, Pending};
 use super::rows::Rows;
 use crate::interval::{Span, SpanSet};
-
-/// A generation that no store has: what was read has to be read again.
-const STALE: u64 = u64::MAX;
 
 /// How a known row is held.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,37 +55,6 @@ pub enum Presence {
     Unknown,
 }
 
-/// What is to be done with a row at the next save.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mark {
-    /// Nothing: it lives in this process only until it is marked.
-    Held,
-    /// It is written.
-    Put,
-    /// It is deleted.
-    Delete,
-}
-
-#[derive(Debug, Clone)]
-struct Pending {
-    mark: Mark,
-    /// Whether storage holds a value at this instant, where that is known.
-    stored: Option<bool>,
-    /// Whether storage has to be asked again, since a save of this row failed half way.
-    doubtful: bool,
-    /// Whether a save that is under way, or failed half way, may put a value there.
-    planned: bool,
-    /// The number of the change, so that a save forgets only what it has seen.
-    change: u64,
-}
-
-impl Pending {
-    /// Whether storage certainly holds nothing at this instant, and no save is about to.
-    fn is_nowhere(&self) -> bool {
-        self.stored == Some(false) && !self.doubtful && !self.planned
-    }
-}
-
 /// The spans to read so that a request can be answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoadPlan {
@@ -97,43 +64,6 @@ pub struct LoadPlan {
     pub gaps: Vec<Span>,
 }
 
-/// The rows to write and delete in one transaction.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SavePlan {
-    change: u64,
-    /// Rows to write, in ascending order.
-    pub puts: Vec<i64>,
-    /// Rows to delete, in ascending order.
-    pub deletes: Vec<i64>,
-}
-
-impl SavePlan {
-    /// Tells whether there is nothing to save.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.puts.is_empty() && self.deletes.is_empty()
-    }
-
-    /// How many rows the save writes and deletes.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.puts.len() + self.deletes.len()
-    }
-}
-
-/// What to read again after storage changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RefreshPlan {
-    /// The state of storage the plan was made for.
-    pub basis: u64,
-    /// The generation that storage is at.
-    pub generation: u64,
-    /// The spans that are covered.
-    pub spans: Vec<Span>,
-    /// The known rows outside of them.
-    pub loose: Vec<i64>,
-}
-
 /// Where the neighbour of an instant may be found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NeighborPlan {
@@ -141,6 +71,8 @@ pub struct NeighborPlan {
     pub known: Option<i64>,
     /// The spans nearer than that which storage must be searched in, nearest first.
     pub gaps: Vec<Span>,
+    /// Instants in those spans at which a value of storage does not count.
+    pub hidden: BTreeSet<i64>,
 }
 
 /// A row as a scan of storage found it: its second, and its value where it is to be kept.
@@ -149,16 +81,18 @@ pub type FoundRow = (i64, Option<Arc<[u8]>>);
 /// The state of one namespace in one process; `R` is the handle of a live record.
 #[derive(Debug, Clone)]
 pub struct Index<R> {
-    rows: Rows<Slot<R>>,
-    coverage: SpanSet,
-    pending: BTreeMap<i64, Pending>,
-    damaged: BTreeMap<i64, String>,
-    foreign: BTreeSet<String>,
-    phase: Phase,
-    generation: Option<u64>,
-    basis: u64,
-    change: u64,
-    version: u64,
+    pub(super) rows: Rows<Slot<R>>,
+    pub(super) coverage: SpanSet,
+    pub(super) pending: BTreeMap<i64, Pending>,
+    pub(super) damaged: BTreeMap<i64, String>,
+    pub(super) foreign: BTreeSet<String>,
+    /// Rows that outlived a refresh because somebody held their objects.
+    pub(super) kept: BTreeSet<i64>,
+    pub(super) phase: Phase,
+    pub(super) generation: Option<u64>,
+    pub(super) basis: u64,
+    pub(super) change: u64,
+    pub(super) version: u64,
 }
 
 impl<R> Default for Index<R> {
@@ -169,6 +103,7 @@ impl<R> Default for Index<R> {
             pending: BTreeMap::new(),
             damaged: BTreeMap::new(),
             foreign: BTreeSet::new(),
+            kept: BTreeSet::new(),
             phase: Phase::None,
             generation: None,
             basis: 0,
@@ -247,7 +182,7 @@ impl<R> Index<R> {
         self.pending.iter().filter(move |(_, pending)| keep(pending)).map(|(time, _)| *time)
     }
 
-    // ---- what is known ----------------------------------------------------------------------
+    // ---- what is known ---------------------------------------------------------------------
 
     /// What is known about the row at `time`.
     #[must_use]
@@ -265,9 +200,8 @@ impl<R> Index<R> {
         }
     }
 
-    /// Tells whether a key that storage holds at `time` is no part of what can be read.
-    #[must_use]
-    pub fn hides(&self, time: i64) -> bool {
+    /// Tells whether a value that storage holds at `time` is no part of what can be read.
+    fn hides(&self, time: i64) -> bool {
         self.damaged.contains_key(&time)
             || self.pending.get(&time).is_some_and(|pending| pending.mark == Mark::Delete)
     }
@@ -281,17 +215,29 @@ impl<R> Index<R> {
     /// Where to find the first row of `span`, or the last one where `backwards`.
     #[must_use]
     pub fn plan_neighbor(&self, span: Span, backwards: bool) -> NeighborPlan {
-        if backwards {
+        let (known, nearer) = if backwards {
             let known = self.rows.last_before(span.end).filter(|time| span.contains(*time));
-            let nearer = Span::new(known.map_or(span.start, |time| time + 1), span.end);
-            let mut gaps = self.coverage.gaps(nearer);
-            gaps.reverse();
-            NeighborPlan { known, gaps }
+            (known, Span::new(known.map_or(span.start, |time| time + 1), span.end))
         } else {
             let known = self.rows.first_from(span.start).filter(|time| span.contains(*time));
-            let nearer = Span::new(span.start, known.unwrap_or(span.end));
-            NeighborPlan { known, gaps: self.coverage.gaps(nearer) }
+            (known, Span::new(span.start, known.unwrap_or(span.end)))
+        };
+        let mut gaps = self.coverage.gaps(nearer);
+        if backwards {
+            gaps.reverse();
         }
+        let hidden = if gaps.is_empty() {
+            BTreeSet::new()
+        } else {
+            let damaged = self.damaged.range(nearer.start..nearer.end).map(|(time, _)| *time);
+            let deleted = self
+                .pending
+                .range(nearer.start..nearer.end)
+                .filter(|(_, pending)| pending.mark == Mark::Delete)
+                .map(|(time, _)| *time);
+            damaged.chain(deleted).collect()
+        };
+        NeighborPlan { known, gaps, hidden }
     }
 
     /// How many more values the logical content has than storage holds.
@@ -315,7 +261,7 @@ impl<R> Index<R> {
         unresolved.map_or(Ok(balance), Err)
     }
 
-    // ---- what storage answered --------------------------------------------------------------
+    // ---- what storage answered -------------------------------------------------------------
 
     /// Takes in what storage holds in `span`, in ascending order, and notes it as covered.
     ///
@@ -414,271 +360,7 @@ impl<R> Index<R> {
         }
     }
 
-    // ---- what the process changes -----------------------------------------------------------
-
-    /// Adds the row at `time`, of which storage is known to hold nothing (`stored: Some(false)`),
-    /// or not known (`None`). A pending deletion is taken back.
-    ///
-    /// There must be no known row at `time`.
-    pub fn insert(&mut self, time: i64, record: R, mark: Mark, stored: Option<bool>) {
-        self.version += 1;
-        self.damaged.remove(&time);
-        self.mark(time, mark, stored);
-        self.rows.insert(time, Slot::Live(record));
-    }
-
-    /// Marks the row at `time` to be written; tells whether there was a live row to mark.
-    pub fn mark_dirty(&mut self, time: i64) -> bool {
-        if !matches!(self.rows.get(time), Some(Slot::Live(_))) {
-            return false;
-        }
-        self.mark(time, Mark::Put, Some(true));
-        true
-    }
-
-    /// Deletes every known row of `span`, and every damaged one. The span must be covered.
-    /// Returns how many there were, and the slots that were let go of.
-    pub fn delete(&mut self, span: Span) -> (usize, Vec<Slot<R>>) {
-        let removed = self.rows.remove_range(span, |_, _| true);
-        let damaged: Vec<i64> = if span.is_empty() {
-            Vec::new()
-        } else {
-            self.damaged.range(span.start..span.end).map(|(time, _)| *time).collect()
-        };
-        let count = removed.len() + damaged.len();
-        for time in removed.iter().map(|(time, _)| *time).chain(damaged) {
-            self.damaged.remove(&time);
-            if self.pending.get(&time).is_some_and(Pending::is_nowhere) {
-                self.pending.remove(&time);
-            } else {
-                self.mark(time, Mark::Delete, Some(true));
-            }
-        }
-        self.version += u64::from(count > 0);
-        (count, removed.into_iter().map(|(_, slot)| slot).collect())
-    }
-
-    /// Marks instants to be deleted of which it is not known whether storage holds anything.
-    pub fn mark_deleted(&mut self, times: &[i64]) {
-        for time in times {
-            if self.rows.get(*time).is_none() {
-                self.mark(*time, Mark::Delete, None);
-            }
-        }
-    }
-
-    /// Marks the row at `time`; what is known of storage stays known, else it is `stored`.
-    fn mark(&mut self, time: i64, mark: Mark, stored: Option<bool>) {
-        self.change += 1;
-        let change = self.change;
-        self.pending
-            .entry(time)
-            .and_modify(|pending| {
-                pending.mark = mark;
-                pending.change = change;
-            })
-            .or_insert(Pending { mark, stored, doubtful: false, planned: false, change });
-    }
-
-    // ---- saving -----------------------------------------------------------------------------
-
-    /// What the next save writes and deletes. From here on the save counts as under way.
-    pub fn plan_save(&mut self) -> SavePlan {
-        let plan = SavePlan {
-            change: self.change,
-            puts: self.dirty().collect(),
-            deletes: self.deleted().collect(),
-        };
-        for time in &plan.puts {
-            if let Some(pending) = self.pending.get_mut(time) {
-                pending.planned = true;
-            }
-        }
-        plan
-    }
-
-    /// Notes that `plan` is in storage, whose generation it moved to `generation`, `None` if it
-    /// changed nothing there. What was changed since the plan was made stays pending.
-    pub fn saved(&mut self, plan: &SavePlan, generation: Option<u64>) {
-        for (times, written) in [(&plan.puts, true), (&plan.deletes, false)] {
-            for time in times {
-                match self.pending.get_mut(time) {
-                    Some(pending) if pending.change > plan.change => {
-                        pending.stored = Some(written);
-                        pending.doubtful = false;
-                        pending.planned = false;
-                    }
-                    _ => {
-                        self.pending.remove(time);
-                        self.forget_if_torn(*time, written);
-                    }
-                }
-            }
-        }
-        self.basis += 1;
-        // Anybody else's commit in between moved the generation too: then look again.
-        let next = self.generation.map_or(generation, |known| known.checked_add(1));
-        if generation.is_some() && next == generation {
-            self.generation = generation;
-        }
-    }
-
-    /// Forgets what is known of a saved row that was forgotten, or unmarked, during the save.
-    fn forget_if_torn(&mut self, time: i64, written: bool) {
-        if written != self.rows.get(time).is_some() {
-            self.rows.remove(time);
-            self.coverage.clear();
-            self.version += 1;
-        }
-    }
-
-    /// Notes that carrying out `plan` failed, and that storage may hold any part of it.
-    pub fn unsettled(&mut self, plan: &SavePlan) {
-        for time in plan.puts.iter().chain(&plan.deletes) {
-            match self.pending.get_mut(time) {
-                Some(pending) => {
-                    pending.doubtful = true;
-                    pending.planned = false;
-                }
-                None => self.coverage.clear(),
-            }
-        }
-        self.basis += 1;
-    }
-
-    // ---- when storage changed ---------------------------------------------------------------
-
-    /// What to read again, now that storage is at `generation`; `None` if nothing has changed since
-    /// it was read. Nothing is forgotten yet: see [`Index::refresh`].
-    pub fn plan_refresh(&mut self, generation: u64) -> Option<RefreshPlan> {
-        match self.generation {
-            // A generation lower than the known one was asked for before our own last save.
-            Some(known) if known != STALE && known >= generation => None,
-            Some(_) => Some(RefreshPlan {
-                basis: self.basis,
-                generation,
-                spans: self.coverage.spans().to_vec(),
-                loose: self
-                    .rows
-                    .range(Span::ALL)
-                    .map(|(time, _)| time)
-                    .filter(|time| !self.coverage.covers(Span::at(*time)))
-                    .collect(),
-            }),
-            None => {
-                self.generation = Some(generation);
-                None
-            }
-        }
-    }
-
-    /// Puts what was read by `plan` in the place of what was known: `found` per span, and whether
-    /// storage still has a value for each `loose` row. What is pending stays, and so do the objects
-    /// that somebody holds, as `held` tells, where storage still has a value.
-    ///
-    /// Returns the slots that were let go of, or `None` if the plan is stale.
-    pub fn refresh(
-        &mut self,
-        plan: &RefreshPlan,
-        found: Vec<Vec<FoundRow>>,
-        loose: &[bool],
-        held: impl Fn(&R) -> bool,
-    ) -> Option<Vec<Slot<R>>> {
-        if plan.basis != self.basis {
-            return None;
-        }
-        self.damaged.clear();
-        self.coverage.clear();
-        let pending = &self.pending;
-        let gone_loose: BTreeSet<i64> = plan
-            .loose
-            .iter()
-            .zip(loose)
-            .filter(|(_, there)| !**there)
-            .map(|(time, _)| *time)
-            .collect();
-        let gone = self.rows.remove_range(Span::ALL, |time, slot| {
-            let kept = matches!(slot, Slot::Live(record) if held(record));
-            !pending.contains_key(&time) && (!kept || gone_loose.contains(&time))
-        });
-        let mut gone: Vec<_> = gone.into_iter().map(|(_, slot)| slot).collect();
-        for pending in self.pending.values_mut() {
-            pending.doubtful = true;
-        }
-        for (span, found) in plan.spans.iter().zip(found) {
-            if let Some((_, slots)) = self.absorb(plan.basis, *span, found) {
-                gone.extend(slots);
-            }
-        }
-        self.generation = Some(plan.generation);
-        self.basis += 1;
-        self.version += 1;
-        Some(gone)
-    }
-
-    /// Forgets the row at `time` if it is not pending: storage no longer holds it.
-    pub fn forget(&mut self, time: i64) -> Option<Slot<R>> {
-        if self.pending.contains_key(&time) {
-            return None;
-        }
-        self.version += 1;
-        self.rows.remove(time)
-    }
-
-    /// Notes that storage was closed and opened again: whatever was read may have changed.
-    pub fn reopened(&mut self) {
-        self.generation = Some(STALE);
-    }
-
-    /// Takes in a row that is neither new nor changed, and that no storage is known for.
-    pub fn restore(&mut self, time: i64, record: R) -> Option<Slot<R>> {
-        self.version += 1;
-        self.rows.insert(time, Slot::Live(record))
-    }
-
-    /// Forgets everything that came from storage; what is pending stays.
-    pub fn detach(&mut self) -> Vec<Slot<R>> {
-        let pending = &self.pending;
-        let gone = self.rows.remove_range(Span::ALL, |time, _| !pending.contains_key(&time));
-        for pending in self.pending.values_mut() {
-            pending.stored = None;
-        }
-        self.coverage.clear();
-        self.damaged.clear();
-        self.foreign.clear();
-        self.phase = Phase::None;
-        self.generation = None;
-        self.basis += 1;
-        self.version += 1;
-        gone.into_iter().map(|(_, slot)| slot).collect()
-    }
-
-    /// Forgets every row, saved or not; deletions stay pending.
-    pub fn clear_rows(&mut self) -> Vec<Slot<R>> {
-        self.pending.retain(|_, pending| pending.mark == Mark::Delete);
-        self.detach()
-    }
-
-    /// Forgets every row and every change: what storage holds is what there is.
-    pub fn discard_changes(&mut self) -> Vec<Slot<R>> {
-        self.pending.clear();
-        self.detach()
-    }
-
-    /// Takes back the marks that `forget` names; the rows stay as they are.
-    pub fn clear_marks(&mut self, forget: impl Fn(Mark, Option<bool>) -> bool) {
-        for pending in self.pending.values_mut() {
-            if pending.mark == Mark::Put && forget(pending.mark, pending.stored) {
-                pending.mark = Mark::Held;
-            }
-        }
-        self.pending.retain(|_, pending| {
-            pending.mark != Mark::Delete || !forget(pending.mark, pending.stored)
-        });
-        // Storage may still hold what is no longer to be deleted.
-        self.coverage.clear();
-        self.basis += 1;
-    }
+    // ---- copies ----------------------------------------------------------------------------
 
     /// The same state with the records that `copy` makes of the live ones.
     ///
@@ -700,6 +382,7 @@ impl<R> Index<R> {
             pending: self.pending.clone(),
             damaged: self.damaged.clone(),
             foreign: self.foreign.clone(),
+            kept: self.kept.clone(),
             phase: self.phase,
             generation: self.generation,
             basis: self.basis,
@@ -709,10 +392,15 @@ impl<R> Index<R> {
     }
 
     /// The live records, in the order of time.
-    pub fn live(&self) -> impl Iterator<Item = &R> {
-        self.rows.range(Span::ALL).filter_map(|(_, slot)| match slot {
-            Slot::Live(record) => Some(record),
+    pub fn live(&self) -> impl Iterator<Item = (i64, &R)> {
+        self.rows.range(Span::ALL).filter_map(|(time, slot)| match slot {
+            Slot::Live(record) => Some((time, record)),
             _ => None,
         })
+    }
+
+    /// The live records that are not pending: storage has them too.
+    pub fn clean(&self) -> impl Iterator<Item = (i64, &R)> {
+        self.live().filter(|(time, _)| !self.pending.contains_key(time))
     }
 }

@@ -3,12 +3,14 @@
 //! [`Index`] is the state and takes the decisions; [`Sequence`] carries them out against a
 //! [`Store`](crate::store::Store), be it LMDB, memory, or a backend written in Python.
 
+mod changes;
 mod driver;
 mod index;
+mod refresh;
 mod rows;
 
-pub use driver::{Encoded, Handle, IndexWork, Sequence, Storage};
-pub use index::{
-    FoundRow, Index, LoadPlan, Mark, NeighborPlan, Phase, Presence, RefreshPlan, SavePlan, Slot,
-};
+pub use changes::{Mark, SavePlan};
+pub use driver::{Encoded, Handle, Sequence, Storage};
+pub use index::{FoundRow, Index, LoadPlan, NeighborPlan, Phase, Presence, Slot};
+pub use refresh::RefreshPlan;
 pub use rows::Rows;

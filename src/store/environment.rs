@@ -432,7 +432,7 @@ impl Environment {
                 "an earlier error left it unusable: close every handle and open it again",
             ),
             heed::Error::Mdb(MdbError::DbsFull) => {
-                self.storage_error("it has more namespaces than can be open at once, 1024")
+                self.storage_error("it has more namespaces than can be open at once, 256")
             }
             error => self.storage_error(error),
         }

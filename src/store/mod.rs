@@ -270,7 +270,7 @@ pub fn check_namespace(namespace: Namespace<'_>) -> Result<()> {
 }
 
 /// Tells whether `key` is the text of a timestamp: the form that eosdb and EOS write
-/// (`20241027T113456Z`), or ISO 8601 with separators (`2024-10-27T11:34:56+00:00`), which callers
+/// (`20241027T113456Z`), or ISO 8601 with separators (`2024-10-27T11:34:56+00:00`, the colons in the time left out or not), which callers
 /// of the byte-level interface use.
 #[must_use]
 pub fn is_record_key(key: &[u8]) -> bool {
@@ -279,6 +279,7 @@ pub fn is_record_key(key: &[u8]) -> bool {
     }
     let Ok(text) = std::str::from_utf8(key) else { return false };
     chrono::DateTime::parse_from_rfc3339(text).is_ok()
+        || chrono::DateTime::parse_from_str(text, "%Y-%m-%dT%H%M%S%:z").is_ok()
 }
 
 /// The puts of `batch` in ascending order of key, of equal keys the last.

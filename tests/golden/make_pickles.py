@@ -144,7 +144,7 @@ def date_times() -> None:
         "utc": pendulum.UTC,
         "fixed": FixedTimezone(19800),
         "fixed_west": FixedTimezone(-12600, "west"),
-        "stdlib_utc": datetime.timezone.utc,
+        "stdlib_utc": datetime.UTC,
         "zoneinfo": zoneinfo.ZoneInfo("Europe/Berlin"),
     }
     for name, zone in zones.items():
@@ -163,7 +163,7 @@ def date_times() -> None:
     write("two_classes_and_zones", [first, *both])
     fixed = [pendulum.DateTime(*parts, tzinfo=FixedTimezone(hours * 3600)) for hours in (1, 2)]
     write("two_fixed_zones", fixed)
-    three = (datetime.timezone.utc, datetime.timezone.utc, east)
+    three = (datetime.UTC, datetime.UTC, east)
     write("stdlib_three", [datetime.datetime(*parts, tzinfo=zone) for zone in three])
 
 
@@ -227,7 +227,7 @@ def shapes() -> None:
         write(f"dict_{size}", {str(key): None for key in range(size)})
     write("one", 1)
     write("none", None)
-    write("long_memo", ["x%03d" % number for number in range(300)] * 2)
+    write("long_memo", [f"x{number:03d}" for number in range(300)] * 2)
 
     large = ["a" * 65535, "b" * 65536, "c", *(["d" * 40000] * 2), "e" * 40000, *([7] * 40000)]
     (FOLDER / "frames.pickle.gz").write_bytes(gzip.compress(pickle.dumps(large, 5), mtime=0))
