@@ -7,6 +7,8 @@ mod cases;
 mod model;
 #[path = "sequence/stores.rs"]
 mod stores;
+#[path = "sequence/threads.rs"]
+mod threads;
 #[path = "sequence/world.rs"]
 mod world;
 

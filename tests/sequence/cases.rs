@@ -1,29 +1,29 @@
 //! The cases that deserve a name.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 
 use eosdb::sequence::{Mark, Presence, Sequence, Slot, Storage};
-use eosdb::store::{Batch, LmdbOptions, LmdbStore, MemoryStore, MetadataChange, Store};
+use eosdb::store::{Batch, MemoryStore, MetadataChange, Store};
 use eosdb::{Error, Span, Timestamp};
 
 use super::START;
 use super::model::Call;
-use super::stores::{Fault, Wrapped};
-use super::world::{Record, encode, forget_loaded, key, object, perform, record, save, value_of};
+use super::stores::{Fault, Moment, Wrapped};
+use super::world::{
+    Record, encode, forget_loaded, key, object, perform, planned, record, save, value_of,
+};
 
-fn shown() -> String {
+pub fn shown() -> String {
     "shown".to_owned()
 }
 
-fn store() -> (Arc<Wrapped>, Storage) {
+pub fn store() -> (Arc<Wrapped>, Storage) {
     let store = Wrapped::new(Arc::new(MemoryStore::new()));
     let storage = Storage::new(Arc::clone(&store) as Arc<dyn Store>, Some("house".to_owned()));
     (store, storage)
 }
 
-fn insert(sequence: &Sequence<Record>, storage: Option<&Storage>, time: i64, value: u32) {
+pub fn insert(sequence: &Sequence<Record>, storage: Option<&Storage>, time: i64, value: u32) {
     sequence.insert(storage, time, record(value), Mark::Put, &shown).expect("inserted");
 }
 
@@ -32,7 +32,7 @@ fn value_at(sequence: &Sequence<Record>, storage: &Storage, time: i64) -> Option
 }
 
 /// Has another process write `puts` and delete `deletes`.
-fn others(storage: &Storage, puts: &[(i64, u32)], deletes: &[i64]) {
+pub fn others(storage: &Storage, puts: &[(i64, u32)], deletes: &[i64]) {
     let batch = Batch {
         puts: puts.iter().map(|(time, value)| (key(*time), encode(*value))).collect(),
         deletes: deletes.iter().map(|time| key(*time)).collect(),
@@ -87,7 +87,7 @@ fn a_row_deleted_while_its_save_is_under_way_stays_deleted() {
     let sequence = Arc::new(Sequence::default());
     insert(&sequence, Some(&storage), START, 1);
     let (hooked, its_storage) = (Arc::clone(&sequence), storage.clone());
-    store.after_commit(move || {
+    store.at(Moment::AfterCommit, move || {
         hooked.delete(Some(&its_storage), Span::ALL).expect("deleted");
         assert!(!hooked.locate(Some(&its_storage), START).expect("an answer"));
         hooked.load(Some(&its_storage), Span::ALL).expect("loaded");
@@ -104,7 +104,7 @@ fn rows_forgotten_while_their_save_is_under_way_are_not_deleted() {
     let sequence = Arc::new(Sequence::default());
     insert(&sequence, Some(&storage), START, 1);
     let hooked = Arc::clone(&sequence);
-    store.after_commit(move || {
+    store.at(Moment::AfterCommit, move || {
         perform(&hooked, None, &Call::ClearRows);
     });
     save(&sequence, &storage).expect("saved");
@@ -113,8 +113,57 @@ fn rows_forgotten_while_their_save_is_under_way_are_not_deleted() {
 }
 
 #[test]
-fn a_save_that_changes_nothing_does_not_hide_what_others_changed() {
+fn rows_forgotten_between_plan_and_commit_are_found_again() {
+    for (fault, silent) in [(None, false), (None, true), (Some(Fault::After), true)] {
+        let inner = Arc::new(MemoryStore::new());
+        let store = if silent { Wrapped::foreign(inner) } else { Wrapped::new(inner) };
+        let storage = Storage::new(Arc::clone(&store) as Arc<dyn Store>, None);
+        let sequence = Sequence::default();
+        insert(&sequence, Some(&storage), START, 1);
+        let (plan, values) = planned(&sequence);
+        perform(&sequence, None, &Call::ClearRows);
+        assert_eq!(sequence.load(Some(&storage), Span::ALL).expect("loaded"), 0);
+        if let Some(fault) = fault {
+            store.fail(fault);
+        }
+        let outcome = sequence.commit(&storage, &plan, values, MetadataChange::Keep);
+        assert_eq!(outcome.is_ok(), fault.is_none());
+        let found = value_at(&sequence, &storage, START);
+        assert_eq!(found, Some(1), "{fault:?}, silent: {silent}");
+    }
+}
+
+#[test]
+fn a_deletion_taken_back_between_plan_and_commit_happens_all_the_same() {
     let (_, storage) = store();
+    others(&storage, &[(START, 1)], &[]);
+    let sequence = Sequence::<Record>::default();
+    sequence.delete(Some(&storage), Span::ALL).expect("deleted");
+    let (plan, values) = planned(&sequence);
+    perform(&sequence, None, &Call::ClearMarks { mark: Mark::Delete });
+    assert_eq!(sequence.load(Some(&storage), Span::ALL).expect("loaded"), 1);
+    sequence.commit(&storage, &plan, values, MetadataChange::Keep).expect("saved");
+    assert!(!sequence.locate(Some(&storage), START).expect("an answer"));
+    assert_eq!(sequence.lock().rows().len(), 0);
+}
+
+#[test]
+fn what_is_saved_while_storage_is_read_is_not_taken_for_gone() {
+    let (store, storage) = store();
+    let sequence = Arc::new(Sequence::default());
+    let (hooked, its_storage) = (Arc::clone(&sequence), storage.clone());
+    store.at(Moment::AfterScan, move || {
+        insert(&hooked, Some(&its_storage), START, 1);
+        save(&hooked, &its_storage).expect("saved");
+    });
+    sequence.load(Some(&storage), Span::ALL).expect("loaded");
+    assert_eq!(value_at(&sequence, &storage, START), Some(1));
+    assert!(sequence.lock().coverage().covers(Span::ALL));
+}
+
+#[test]
+fn a_save_that_changes_nothing_does_not_hide_what_others_changed() {
+    let (store, storage) = store();
     others(&storage, &[(START, 1), (START + 1, 1)], &[]);
     let sequence = Sequence::<Record>::default();
     sequence.load(Some(&storage), Span::ALL).expect("loaded");
@@ -123,6 +172,15 @@ fn a_save_that_changes_nothing_does_not_hide_what_others_changed() {
     save(&sequence, &storage).expect("saved");
     assert_eq!(value_at(&sequence, &storage, START + 1), Some(99));
     assert_eq!(sequence.count(Some(&storage)).expect("counted"), 2);
+
+    assert_eq!(value_at(&sequence, &storage, START + 2), Some(5));
+    sequence.delete(Some(&storage), Span::at(START + 1)).expect("deleted");
+    let others_storage = storage.clone();
+    store.at(Moment::BeforeCommit, move || {
+        others(&others_storage, &[(START + 2, 100)], &[START + 1]);
+    });
+    save(&sequence, &storage).expect("saved");
+    assert_eq!(value_at(&sequence, &storage, START + 2), Some(100));
 }
 
 #[test]
@@ -134,7 +192,7 @@ fn the_first_save_of_a_sequence_filled_without_storage_lets_it_notice_others() {
         forget_loaded(&sequence);
         if forget_meanwhile {
             let hooked = Arc::clone(&sequence);
-            store.after_commit(move || forget_loaded(&hooked));
+            store.at(Moment::AfterCommit, move || forget_loaded(&hooked));
         }
         save(&sequence, &storage).expect("saved");
         others(&storage, &[(START, 99)], &[]);
@@ -335,92 +393,4 @@ fn values_are_kept_only_where_reading_them_again_is_slow() {
             assert_eq!(matches!(slot, Slot::Encoded(_)), kept, "{slot:?}");
         }
     }
-}
-
-#[test]
-fn of_threads_that_insert_at_one_instant_exactly_one_succeeds() {
-    let (_, storage) = store();
-    let sequence = Sequence::default();
-    let inserted: usize = thread::scope(|scope| {
-        let (sequence, storage) = (&sequence, &storage);
-        let insert = |thread| {
-            let inserted = |time: &i64| {
-                sequence.insert(Some(storage), *time, record(thread), Mark::Put, &shown).is_ok()
-            };
-            (START..START + 200).filter(inserted).count()
-        };
-        let threads: Vec<_> = (0..4).map(|thread| scope.spawn(move || insert(thread))).collect();
-        threads.into_iter().map(|thread| thread.join().expect("no panic")).sum()
-    });
-    assert_eq!(inserted, 200);
-    assert_eq!(sequence.count(Some(&storage)).expect("counted"), 200);
-}
-
-#[test]
-fn threads_that_insert_delete_save_and_read_side_by_side_lose_nothing() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let options = LmdbOptions { durability: eosdb::store::Durability::None, ..Default::default() };
-    let store = LmdbStore::open(folder.path(), options).expect("a store");
-    let storage = Storage::new(store, Some("house".to_owned()));
-    let sequence = Sequence::default();
-    let done = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let (sequence, storage, done) = (&sequence, &storage, &done);
-        let saver = scope.spawn(move || {
-            while !done.load(Ordering::SeqCst) {
-                save(sequence, storage).expect("saved");
-            }
-        });
-        let other = scope.spawn(move || {
-            // Another process's namesake: every commit makes the sequence look again.
-            let far = START + 1_000_000;
-            for number in 0.. {
-                if done.load(Ordering::SeqCst) {
-                    break;
-                }
-                others(storage, &[(far, number)], &[]);
-                thread::yield_now();
-            }
-        });
-        let reader = scope.spawn(move || {
-            while !done.load(Ordering::SeqCst) {
-                sequence.load(Some(storage), Span::ALL).expect("loaded");
-            }
-        });
-        let workers: Vec<_> = [0, 10_000]
-            .map(|offset| {
-                scope.spawn(move || {
-                    for number in 0..150 {
-                        let time = START + offset + number;
-                        insert(sequence, Some(storage), time, 1);
-                        assert!(sequence.locate(Some(storage), time).expect("an answer"), "lost");
-                        if number % 2 == 0 {
-                            let deleted = sequence.delete(Some(storage), Span::at(time));
-                            assert_eq!(deleted.expect("deleted"), 1, "{number} was there");
-                            let found = sequence.locate(Some(storage), time);
-                            assert!(!found.expect("an answer"), "{number} came back");
-                        }
-                    }
-                })
-            })
-            .into_iter()
-            .collect();
-        let outcomes: Vec<_> = workers.into_iter().map(thread::ScopedJoinHandle::join).collect();
-        done.store(true, Ordering::SeqCst);
-        for thread in [saver, other, reader] {
-            thread.join().expect("no panic");
-        }
-        for outcome in outcomes {
-            outcome.expect("no panic");
-        }
-    });
-    save(&sequence, &storage).expect("saved");
-    let fresh = Sequence::<Record>::default();
-    fresh.load(Some(&storage), Span::new(START, START + 20_000)).expect("loaded");
-    let rows: Vec<i64> = fresh.lock().rows().range(Span::ALL).map(|(time, _)| time).collect();
-    let expected: Vec<i64> = [0, 10_000]
-        .iter()
-        .flat_map(|offset| (0..150).filter(|n| n % 2 == 1).map(move |n| START + offset + n))
-        .collect();
-    assert_eq!(rows, expected);
 }

@@ -20,7 +20,17 @@ pub enum Fault {
     Between,
 }
 
-/// Something that happens when a commit has been applied and before the caller learns of it.
+/// When a hook runs, once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// In a commit, before it is applied.
+    BeforeCommit,
+    /// In a commit, when it is applied and before the caller learns of it.
+    AfterCommit,
+    /// In a scan, when everything was shown and before the caller goes on.
+    AfterScan,
+}
+
 type Hook = Box<dyn FnOnce() + Send>;
 
 /// A store around another one.
@@ -29,7 +39,7 @@ pub struct Wrapped {
     /// Whether it is like a backend in Python: slow to read, and silent about changes.
     foreign: bool,
     fault: Mutex<Option<Fault>>,
-    after_commit: Mutex<Option<Hook>>,
+    hooks: Mutex<Vec<(Moment, Hook)>>,
     unreadable: AtomicBool,
 }
 
@@ -45,8 +55,8 @@ impl Wrapped {
     }
 
     fn wrap(inner: Arc<dyn Store>, foreign: bool) -> Arc<Self> {
-        let (fault, after_commit) = (Mutex::default(), Mutex::default());
-        Arc::new(Self { inner, foreign, fault, after_commit, unreadable: AtomicBool::new(false) })
+        let (fault, hooks) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { inner, foreign, fault, hooks, unreadable: AtomicBool::new(false) })
     }
 
     /// Lets the next commit fail.
@@ -66,15 +76,27 @@ impl Wrapped {
         Ok(&*self.inner)
     }
 
-    /// Runs `hook` in the next commit, when it has been applied.
-    pub fn after_commit(&self, hook: impl FnOnce() + Send + 'static) {
-        *self.after_commit.lock().expect("no panic") = Some(Box::new(hook));
+    /// Runs `hook` at the next such moment.
+    pub fn at(&self, moment: Moment, hook: impl FnOnce() + Send + 'static) {
+        self.hooks.lock().expect("no panic").push((moment, Box::new(hook)));
+    }
+
+    fn reach(&self, moment: Moment) {
+        let hook = {
+            let mut hooks = self.hooks.lock().expect("no panic");
+            let place = hooks.iter().position(|(wanted, _)| *wanted == moment);
+            place.map(|place| hooks.remove(place).1)
+        };
+        if let Some(hook) = hook {
+            hook();
+        }
     }
 }
 
 impl Store for Wrapped {
     fn commit(&self, namespace: Namespace<'_>, batch: &Batch) -> Result<Committed> {
         let failure = || Error::Invalid("failed on demand".to_owned());
+        self.reach(Moment::BeforeCommit);
         let fault = self.fault.lock().expect("no panic").take();
         let puts = Batch { puts: batch.puts.clone(), ..Batch::default() };
         let applied = match fault {
@@ -83,10 +105,7 @@ impl Store for Wrapped {
             Some(Fault::After) => self.inner.commit(namespace, batch).and(Err(failure())),
             None => self.inner.commit(namespace, batch),
         };
-        let hook = self.after_commit.lock().expect("no panic").take();
-        if let Some(hook) = hook {
-            hook();
-        }
+        self.reach(Moment::AfterCommit);
         let committed = applied?;
         Ok(if self.foreign { Committed { generation: 0, ..committed } } else { committed })
     }
@@ -106,7 +125,9 @@ impl Store for Wrapped {
         order: Order,
         visit: Visit<'_>,
     ) -> Result<()> {
-        self.readable()?.scan(namespace, range, order, visit)
+        let outcome = self.readable()?.scan(namespace, range, order, visit);
+        self.reach(Moment::AfterScan);
+        outcome
     }
 
     fn get(&self, namespace: Namespace<'_>, key: &[u8]) -> Result<Option<Vec<u8>>> {

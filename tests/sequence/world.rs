@@ -5,14 +5,14 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-use eosdb::sequence::{Encoded, Presence, Sequence, Slot, Storage};
+use eosdb::sequence::{Encoded, Presence, SavePlan, Sequence, Slot, Storage};
 use eosdb::store::{Batch, KeyRange, MetadataChange, Order, Store};
 use eosdb::{Error, Span, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 
 use super::model::{Answer, Call, Model, Rows};
-use super::stores::{Fault, Wrapped};
+use super::stores::{Fault, Moment, Wrapped};
 
 /// A record is one number, which its holders can change.
 pub type Record = Arc<AtomicU32>;
@@ -214,7 +214,7 @@ impl World {
         {
             let (answers, sequence) = (Arc::clone(&answers), Arc::clone(&sequence));
             let (storage, calls) = (storage.clone(), save.applied.clone());
-            self.store.after_commit(move || {
+            self.store.at(Moment::AfterCommit, move || {
                 for call in calls {
                     let answer = perform(&sequence, Some(&storage), &call);
                     answers.lock().expect("no panic").push((call, answer));
@@ -395,17 +395,20 @@ fn sequence_of_the_pending(sequence: &Sequence<Record>) -> Sequence<Record> {
     twin
 }
 
+/// What a save of what is pending now writes.
+pub fn planned(sequence: &Sequence<Record>) -> (SavePlan, Vec<Encoded>) {
+    let mut index = sequence.lock();
+    let plan = index.plan_save();
+    let value = |time: &i64| match index.rows().get(*time) {
+        Some(Slot::Live(record)) => (*time, encode(value_of(record))),
+        slot => panic!("{time} is to be written and is {slot:?}"),
+    };
+    let values = plan.puts.iter().map(value).collect();
+    (plan, values)
+}
+
 /// Saves what is pending.
 pub fn save(sequence: &Sequence<Record>, storage: &Storage) -> eosdb::Result<()> {
-    let (plan, values) = {
-        let mut index = sequence.lock();
-        let plan = index.plan_save();
-        let value = |time: &i64| match index.rows().get(*time) {
-            Some(Slot::Live(record)) => (*time, encode(value_of(record))),
-            slot => panic!("{time} is to be written and is {slot:?}"),
-        };
-        let values = plan.puts.iter().map(value).collect();
-        (plan, values)
-    };
+    let (plan, values) = planned(sequence);
     sequence.commit(storage, &plan, values, MetadataChange::Keep)
 }
