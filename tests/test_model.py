@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import copy
 import datetime
-from dataclasses import dataclass, field
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar, TypeAlias
-from zoneinfo import ZoneInfo
+from typing import Any, ClassVar
 
 import pendulum
 import pytest
@@ -25,55 +23,27 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from oracle import (
+    CHECKS,
+    FIELDS,
+    POOLS,
+    Bound,
+    Content,
+    Place,
+    Pool,
+    Session,
+    Values,
+    check_count,
+    inside,
+    nearest_of,
+    rows_of,
+    timestamp,
+    values_of,
+)
 from support import ForeignDatabase, House, PlainHouse, PlainReading, Reading, at, second_of
 
 import eosdb
 from eosdb import UNBOUND_END, UNBOUND_START, UNBOUND_WINDOW
-
-BERLIN = ZoneInfo("Europe/Berlin")
-EAST = datetime.timezone(datetime.timedelta(hours=5, minutes=30))
-WEST = datetime.timezone(datetime.timedelta(hours=-9))
-NIGHT = datetime.datetime(2024, 10, 27, 0, 30, tzinfo=datetime.UTC)
-SPRING = datetime.datetime(2024, 3, 31, 0, 30, tzinfo=datetime.UTC)
-FIELDS = ("power_w", "count", "note")
-
-Values: TypeAlias = tuple[Any, ...]
-Place: TypeAlias = int
-Bound: TypeAlias = Any
-
-
-def after(start: datetime.datetime, *seconds: float) -> list[datetime.datetime]:
-    """Return the instants at these distances from a start."""
-    return [start + datetime.timedelta(seconds=distance) for distance in seconds]
-
-
-def wall(hour: int, minute: int, fold: int = 0) -> datetime.datetime:
-    """Return a time of the night in which summer time ends."""
-    return datetime.datetime(2024, 10, 27, hour, minute, tzinfo=BERLIN, fold=fold)
-
-
-POOLS = [
-    # Hours at which the loaded windows of 0, 1 and 48 h end, and beyond.
-    after(NIGHT, *(hour * 3600 for hour in (-25, -24, -1, 0, 1, 2, 24, 72))),
-    # Neighbouring seconds, and fractions that fall into them.
-    after(NIGHT, -0.5, 0, 0.25, 1, 1.999999, 2, 4, 7),
-    # Twice 02:00 and 02:30, and the same instants in zones of a fixed offset.
-    [
-        *(wall(1, 30), wall(2, 0), wall(2, 30), wall(2, 0, 1), wall(2, 30, 1), wall(3, 0)),
-        *(wall(2, 30).astimezone(EAST), wall(2, 30, 1).astimezone(WEST)),
-    ],
-    # The night in which 02:00 does not happen.
-    [
-        *(time.astimezone(BERLIN) for time in after(SPRING, 0, 1799, 1800, 1801, 3600, 7200)),
-        *(SPRING.astimezone(EAST), SPRING.astimezone(WEST)),
-    ],
-    # The ends of the calendar, before and after 1970.
-    [
-        *(datetime.datetime(year, 1, 1, tzinfo=datetime.UTC) for year in (1, 999, 1000, 9999)),
-        *after(datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC), -1, -0.5, 0, 1),
-    ],
-]
-"""Instants that have much to do with each other; a run takes all of its instants from one."""
 
 places = st.integers(0, 7)
 bounds = st.one_of(places, st.sampled_from([None, UNBOUND_START, UNBOUND_END]))
@@ -90,92 +60,6 @@ changes = st.one_of(
 who = st.sampled_from([0, 0, 1])
 
 
-def inside(second: int, start: Bound, end: Bound) -> bool:
-    """Return whether a second lies in `[start, end)`, said without the code under test."""
-    if start is UNBOUND_END or end is UNBOUND_START:
-        return False
-    return (not isinstance(start, datetime.datetime) or second_of(start) <= second) and (
-        not isinstance(end, datetime.datetime) or second < second_of(end)
-    )
-
-
-def timestamp(bound: Bound) -> Any:
-    """Return a bound as the sequence's methods take it."""
-    return at(second_of(bound)) if isinstance(bound, datetime.datetime) else bound
-
-
-def nearest_of(content: dict[int, Values], target: int, reach: float | None) -> int | None:
-    """Return the nearest second; of two the later, none beyond `reach` seconds."""
-    found = min(content, key=lambda second: (abs(second - target), -second), default=None)
-    return None if found is None or (reach is not None and abs(found - target) > reach) else found
-
-
-def values_of(record: Any) -> Values:
-    """Return the values of a record."""
-    return tuple(getattr(record, name) for name in FIELDS)
-
-
-def rows_of(records: Any) -> list[tuple[int, Values]]:
-    """Return the seconds and values of records, in the order they come in."""
-    return [(second_of(record.date_time), values_of(record)) for record in records]
-
-
-@dataclass
-class Session:
-    """A sequence, and what it must know beyond what is stored.
-
-    Attributes:
-        stored: The rows in storage, which all sessions share.
-        puts: Its rows that the next save writes.
-        unmarked: Its rows that no save writes.
-        deletes: The rows that the next save deletes.
-        held: The objects that somebody holds.
-        frozen: What those say of rows that another session has changed since.
-    """
-
-    sequence: Any
-    stored: dict[int, Values]
-    puts: dict[int, Values] = field(default_factory=dict)
-    unmarked: dict[int, Values] = field(default_factory=dict)
-    deletes: set[int] = field(default_factory=set)
-    held: dict[int, Any] = field(default_factory=dict)
-    frozen: dict[int, Values] = field(default_factory=dict)
-
-    @property
-    def content(self) -> dict[int, Values]:
-        """What every read must answer from, sorted."""
-        return self._sorted({**self.stored, **self.frozen, **self.unmarked, **self.puts})
-
-    @property
-    def content_of_a_copy(self) -> dict[int, Values]:
-        """The same where nobody holds an object."""
-        return self._sorted({**self.stored, **self.unmarked, **self.puts})
-
-    def _sorted(self, rows: dict[int, Values]) -> dict[int, Values]:
-        return {second: rows[second] for second in sorted(rows) if second not in self.deletes}
-
-    def put(self, second: int, row: Values, *, dirty: bool = True) -> None:
-        self.deletes.discard(second)
-        self.frozen.pop(second, None)
-        self.unmarked.pop(second, None)
-        (self.puts if dirty else self.unmarked)[second] = row
-
-    def let_go_of(self, second: int) -> None:
-        self.held.pop(second, None)
-        self.frozen.pop(second, None)
-
-    def let_go(self) -> None:
-        self.held.clear()
-        self.frozen.clear()
-
-    def delete(self, second: int) -> None:
-        self.let_go_of(second)
-        self.puts.pop(second, None)
-        self.unmarked.pop(second, None)
-        if second in self.stored:
-            self.deletes.add(second)
-
-
 class SequenceMachine(RuleBasedStateMachine):
     """Two sequences on one database; subclasses say of which kinds."""
 
@@ -185,7 +69,7 @@ class SequenceMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.directory = TemporaryDirectory()
-        self.stored: dict[int, Values] = {}
+        self.stored: Content = {}
         self.sessions: list[Session] = []
         self.database: Any = None
         self.steps = 0
@@ -207,7 +91,7 @@ class SequenceMachine(RuleBasedStateMachine):
         self,
         window: int | None,
         level: int,
-        pool: list[datetime.datetime],
+        pool: Pool,
         rows: dict[Place, Values],
     ) -> None:
         self.pool = pool
@@ -268,7 +152,7 @@ class SequenceMachine(RuleBasedStateMachine):
         session, instant, (name, value) = self.session(number), self.pool[place], change
         second = second_of(instant)
         old = session.content.get(second, (None, None, None))
-        new = tuple(value if field == name else was for field, was in zip(FIELDS, old, strict=True))
+        new = tuple(value if known == name else was for known, was in zip(FIELDS, old, strict=True))
         if not self.plain:
             session.sequence.update_value(instant, name, value)
         elif second in session.content:
@@ -318,6 +202,20 @@ class SequenceMachine(RuleBasedStateMachine):
         assert deleted == len(doomed)
         for second in doomed:
             session.delete(second)
+
+    @rule(number=who, place=places, change=changes, delete=st.booleans())
+    def let_the_other_save(
+        self, number: int, place: Place, change: tuple[str, Any], delete: bool
+    ) -> None:
+        other, second = number + 1, second_of(self.pool[place])
+        if delete:
+            session = self.session(other)
+            deleted = session.sequence.db_delete_records(at(second), at(second + 1))
+            assert deleted == (second in session.content)
+            session.delete(second)
+        else:
+            self.update_value(number=other, place=place, change=change)
+        self.save(number=other)
 
     # Objects that somebody holds
 
@@ -401,8 +299,7 @@ class SequenceMachine(RuleBasedStateMachine):
     @rule(number=who)
     def count_and_range(self, number: int) -> None:
         session = self.session(number)
-        check_count(session.sequence, session.content)
-        check_range(session.sequence, session.content)
+        check_count(session.sequence, session.content, self.pool)
 
     @rule(number=who)
     def show_loaded_records(self, number: int) -> None:
@@ -499,41 +396,12 @@ class SequenceMachine(RuleBasedStateMachine):
     @invariant()
     def a_copy_answers_from_the_logical_content(self) -> None:
         self.steps += 1
-        checks = [check_iteration, check_count, check_neighbours, check_lookups, check_range]
         # Whichever comes first meets what the step has left; the others meet what that loaded.
-        first = self.steps % len(checks)
+        first = self.steps % len(CHECKS)
         for session in self.sessions:
             copied = copy.deepcopy(session.sequence)
-            for check in checks[first:] + checks[:first]:
-                check(copied, session.content_of_a_copy)
-
-
-def check_iteration(sequence: Any, content: dict[int, Values]) -> None:
-    assert rows_of(sequence.db_iterate_records()) == list(content.items())
-
-
-def check_count(sequence: Any, content: dict[int, Values]) -> None:
-    assert sequence.db_count_records() == len(content)
-
-
-def check_range(sequence: Any, content: dict[int, Values]) -> None:
-    known = [at(second) for second in content]
-    assert sequence.db_timestamp_range() == ((known[0], known[-1]) if known else (None, None))
-
-
-def check_neighbours(sequence: Any, content: dict[int, Values]) -> None:
-    known = [None, *(at(second) for second in content), None]
-    for before, timestamp, behind in zip(known, known[1:], known[2:], strict=False):
-        assert sequence.db_previous_timestamp(timestamp) == before
-        assert sequence.db_next_timestamp(timestamp) == behind
-
-
-def check_lookups(sequence: Any, content: dict[int, Values]) -> None:
-    for second, row in content.items():
-        record = sequence.db_get_record(at(second))
-        assert record is not None
-        assert values_of(record) == row
-        assert second_of(record.date_time) == second
+            for check in CHECKS[first:] + CHECKS[:first]:
+                check(copied, session.content_of_a_copy, self.pool)
 
 
 @pytest.fixture(autouse=True)

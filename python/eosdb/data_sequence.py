@@ -166,7 +166,9 @@ class DataSequence(BaseModel, DatabaseRecordProtocolMixin[DataRecord]):
         Raises:
             NaiveDatetimeError: If the datetime has no time zone.
         """
-        target = cast("DatabaseTimestamp", _checked(target_datetime))
+        target: Any = target_datetime
+        if not isinstance(target, datetime):
+            raise ArgumentTypeError(f"expected a datetime, not {target!r}")
         return self.db_get_record(target, time_window=time_window)
 
     def get_nearest_by_datetime(
@@ -185,7 +187,9 @@ class DataSequence(BaseModel, DatabaseRecordProtocolMixin[DataRecord]):
             InvalidArgumentError: If the window is negative.
         """
         window = UNBOUND_WINDOW if time_window is None else time_window
-        target = cast("DatabaseTimestamp", _checked(target_datetime))
+        target: Any = target_datetime
+        if not isinstance(target, datetime):
+            raise ArgumentTypeError(f"expected a datetime, not {target!r}")
         return self.db_get_record(target, time_window=window)
 
     # Changes

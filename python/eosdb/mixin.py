@@ -289,7 +289,7 @@ class DatabaseRecordProtocolMixin(StateViews, Generic[T_Record]):
 
     def db_get_record(
         self,
-        target_timestamp: DatabaseTimestamp,
+        target_timestamp: DatabaseTimestamp | datetime,
         *,
         time_window: timedelta | DatabaseTimeWindowType = None,
     ) -> T_Record | None:
@@ -309,14 +309,18 @@ class DatabaseRecordProtocolMixin(StateViews, Generic[T_Record]):
             DamagedRecordError: If the value at exactly this instant cannot be decoded.
         """
         state = enter(self)
+        record: T_Record | None
         if time_window is None:
-            return cast("T_Record | None", state.get(target_timestamp))
+            record = state.get(target_timestamp)
+            return record
         if isinstance(time_window, _DatabaseTimeWindowUnbound):
             if not state.phase:
                 self._db_ensure_loaded(center_timestamp=target_timestamp)
-            return cast("T_Record | None", state.nearest(target_timestamp, None))
+            record = state.nearest(target_timestamp, None)
+            return record
         reach = int(_half_of(time_window).total_seconds() * 1_000_000)
-        return cast("T_Record | None", state.nearest(target_timestamp, reach))
+        record = state.nearest(target_timestamp, reach)
+        return record
 
     def db_previous_timestamp(self, timestamp: DatabaseTimestampType) -> DatabaseTimestamp | None:
         """Return the largest timestamp before the given one, or `None`."""
@@ -432,7 +436,7 @@ class DatabaseRecordProtocolMixin(StateViews, Generic[T_Record]):
         start_timestamp: DatabaseTimestampType | None = None,
         end_timestamp: DatabaseTimestampType | None = None,
         *,
-        center_timestamp: DatabaseTimestampType | None = None,
+        center_timestamp: DatabaseTimestampType | datetime | None = None,
     ) -> None:
         """Load what a request needs and follow the phases NONE, INITIAL, FULL.
 
@@ -461,7 +465,7 @@ class DatabaseRecordProtocolMixin(StateViews, Generic[T_Record]):
                 self._db_load_phase = DatabaseRecordProtocolLoadPhase.INITIAL
 
     def _db_load_initial_window(
-        self, center_timestamp: DatabaseTimestampType | None = None
+        self, center_timestamp: DatabaseTimestampType | datetime | None = None
     ) -> None:
         """Load the window around a centre (now by default) that is needed first."""
         if not self.db_enabled:

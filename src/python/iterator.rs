@@ -78,7 +78,7 @@ impl RecordIterator {
             } else {
                 self.ahead.clear();
             }
-            if stored && self.ahead.is_empty() {
+            if stored && self.ahead.is_empty() && binding_is_native(py, state) {
                 self.read_ahead(py, time)?;
             }
             let ahead = match self.ahead.front() {
@@ -135,6 +135,11 @@ impl RecordIterator {
         })?;
         Ok(())
     }
+}
+
+/// Tells whether values can be read ahead: a database of another kind has its own way to them.
+fn binding_is_native(py: Python<'_>, state: &SequenceState) -> bool {
+    state.binding(py).is_some_and(|binding| binding.native)
 }
 
 impl Iterator for RecordIterator {

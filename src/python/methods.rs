@@ -38,6 +38,9 @@ impl SequenceState {
     /// Return the record at the instant `target`, or None.
     fn get(&self, py: Python<'_>, target: &Bound<'_, PyAny>) -> PyResult<Option<Record>> {
         let time = datetime::instant(target)?;
+        if let Some(record) = self.live(py, time)? {
+            return Ok(Some(record));
+        }
         if !self.run(py, |sequence, storage| sequence.locate(storage, time))? {
             return Ok(None);
         }

@@ -220,6 +220,23 @@ impl SequenceState {
         lock(py, self.sequence.mutex())
     }
 
+    /// The object of the row at `time` if it exists and nobody changed storage since; without
+    /// asking storage for more than its generation.
+    pub fn live(&self, py: Python<'_>, time: i64) -> PyResult<Option<Record>> {
+        let binding = self.binding(py);
+        let storage = binding.as_ref().and_then(|binding| binding.storage.as_ref());
+        let generation = storage.map(Storage::generation).transpose()?;
+        let index = self.lock(py);
+        Ok(match index.rows().get(time) {
+            Some(Slot::Live(record))
+                if generation.is_none_or(|generation| index.is_current(generation)) =>
+            {
+                Some(record.clone_ref(py))
+            }
+            _ => None,
+        })
+    }
+
     /// The object of the row at `time`; it is made now if it does not exist yet.
     pub fn record(&self, py: Python<'_>, time: i64) -> PyResult<Option<Record>> {
         loop {
@@ -237,7 +254,7 @@ impl SequenceState {
             let pickle = if let Some(value) = encoded {
                 unpack(py, &binding, &value)
             } else if let Some(pickle) = Self::fetch(py, &binding, time)? {
-                pickle.map_err(PyErr::from)
+                pickle
             } else {
                 // Somebody else deleted it meanwhile: look again.
                 self.run(py, |sequence, storage| {
@@ -254,11 +271,7 @@ impl SequenceState {
     }
 
     /// The pickle of the stored row at `time`, or why it cannot be had.
-    fn fetch(
-        py: Python<'_>,
-        binding: &Binding,
-        time: i64,
-    ) -> PyResult<Option<crate::Result<Vec<u8>>>> {
+    fn fetch(py: Python<'_>, binding: &Binding, time: i64) -> PyResult<Option<PyResult<Vec<u8>>>> {
         let Some(storage) = &binding.storage else {
             return Err(exception(
                 py,
@@ -266,10 +279,14 @@ impl SequenceState {
                 "the database was closed before this record was read: open it again",
             ));
         };
-        let value = py.detach(|| -> crate::Result<_> {
+        if !binding.native {
+            let value = py.detach(|| storage.get(time))?;
+            return Ok(value.map(|value| unpack(py, binding, &value)));
+        }
+        let pickle = py.detach(|| -> crate::Result<_> {
             Ok(storage.get(time)?.map(|value| gzip::decode_to_vec(&value)))
         })?;
-        Ok(value)
+        Ok(pickle.map(|pickle| pickle.map_err(PyErr::from)))
     }
 
     /// Makes the object of the row at `time` from its pickle, read at `basis`, and keeps it;

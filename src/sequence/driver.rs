@@ -30,6 +30,14 @@ impl Storage {
         Self { store, namespace }
     }
 
+    /// The generation of the namespace.
+    ///
+    /// # Errors
+    /// Those of [`Store::generation`].
+    pub fn generation(&self) -> Result<u64> {
+        self.store.generation(self.name())
+    }
+
     fn name(&self) -> Option<&str> {
         self.namespace.as_deref()
     }
@@ -84,7 +92,8 @@ impl Storage {
     }
 
     /// The rows of `span`, with their values where the store is slow to read single ones.
-    fn scan(&self, span: Span) -> Result<Found> {
+    /// After `limit` rows it stops, and tells where.
+    fn scan(&self, span: Span, limit: usize) -> Result<Found> {
         let keep = !self.store.reads_single_values_fast();
         let mut found = Found::default();
         let keys = span.keys();
@@ -95,8 +104,17 @@ impl Storage {
                 }
                 None => found.foreign.push(key.escape_ascii().to_string()),
             }
-            ControlFlow::Continue(())
+            if found.rows.len() < limit {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
         })?;
+        if let (Some((last, _)), true) = (found.rows.last(), found.rows.len() >= limit) {
+            found.end = last.saturating_add(1);
+        } else {
+            found.end = span.end;
+        }
         Ok(found)
     }
 
@@ -123,7 +141,13 @@ struct Found {
     rows: Vec<FoundRow>,
     /// Keys that are no timestamps, as text.
     foreign: Vec<String>,
+    /// The end of what was scanned.
+    end: i64,
 }
+
+/// How many rows are read in one piece: few enough that a busy saver does not keep a load from
+/// getting through.
+const PIECE: usize = 8_192;
 
 /// A row to be written: its second and its stored value.
 pub type Encoded = (i64, Vec<u8>);
@@ -181,7 +205,7 @@ impl<R: Handle> Sequence<R> {
     /// Those of [`Store::scan`]; then everything is as before.
     pub fn refresh(&self, storage: &Storage) -> Result<()> {
         loop {
-            let generation = storage.store.generation(storage.name())?;
+            let generation = storage.generation()?;
             let (plan, kept) = {
                 let mut index = self.lock();
                 (index.plan_refresh(generation), index.kept().clone())
@@ -197,7 +221,7 @@ impl<R: Handle> Sequence<R> {
             let mut found = Vec::with_capacity(plan.spans.len());
             let mut foreign = Vec::new();
             for span in &plan.spans {
-                let scanned = storage.scan(*span)?;
+                let scanned = storage.scan(*span, usize::MAX)?;
                 found.push(scanned.rows);
                 foreign.extend(scanned.foreign);
             }
@@ -234,21 +258,19 @@ impl<R: Handle> Sequence<R> {
 
     fn read(&self, storage: &Storage, span: Span) -> Result<usize> {
         let mut loaded = 0;
-        'plan: loop {
+        loop {
             let plan = self.lock().plan_load(span);
-            for gap in plan.gaps {
-                let found = storage.scan(gap)?;
-                let absorbed = {
-                    let mut index = self.lock();
-                    index.note_foreign(found.foreign);
-                    index.absorb(plan.basis, gap, found.rows)
-                };
-                match absorbed {
-                    Some((rows, _gone)) => loaded += rows,
-                    None => continue 'plan,
-                }
+            let Some(gap) = plan.gaps.first() else { return Ok(loaded) };
+            let found = storage.scan(*gap, PIECE)?;
+            let absorbed = {
+                let mut index = self.lock();
+                index.note_foreign(found.foreign);
+                index.absorb(plan.basis, Span::new(gap.start, found.end), found.rows)
+            };
+            // If another thread's save came in between, this piece is read again.
+            if let Some((rows, _gone)) = absorbed {
+                loaded += rows;
             }
-            return Ok(loaded);
         }
     }
 
@@ -364,7 +386,7 @@ impl<R: Handle> Sequence<R> {
                     }
                 }
                 Err(span) => {
-                    let found = storage.scan(span)?;
+                    let found = storage.scan(span, usize::MAX)?;
                     let mut index = self.lock();
                     if index.basis() == basis {
                         index.resolve(span, &found.rows);

@@ -23,6 +23,12 @@ pub struct RefreshPlan {
 }
 
 impl<R> Index<R> {
+    /// Tells whether storage at `generation` is as it was read, and no row waits to be let go of.
+    #[must_use]
+    pub fn is_current(&self, generation: u64) -> bool {
+        self.generation == Some(generation) && self.kept.is_empty()
+    }
+
     /// What to read again, now that storage is at `generation`; `None` if nothing has changed since
     /// it was read. Nothing is forgotten yet: see [`Index::refresh`].
     pub fn plan_refresh(&mut self, generation: u64) -> Option<RefreshPlan> {

@@ -204,9 +204,10 @@ pub trait Store: Send + Sync {
     /// As [`Store::scan`].
     fn namespaces(&self) -> Result<Vec<String>>;
 
-    /// A number that changes whenever the namespace may have been changed by anyone, this process
+    /// A number that grows whenever the namespace may have been changed by anyone, this process
     /// or another. Cheap (no I/O): callers compare it before they trust what they remember. It
-    /// may change without need. Ask for it *before* reading what is to be remembered under it.
+    /// may grow without need, and never reaches `u64::MAX`. Ask for it *before* reading what is to
+    /// be remembered under it.
     ///
     /// # Errors
     /// [`Error::Closed`].
