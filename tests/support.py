@@ -10,7 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 import eosdb
 from eosdb import DatabaseTimestamp, DateTime
@@ -53,6 +53,39 @@ class House(eosdb.DataSequence):
 
     def db_namespace(self) -> str:
         return "house"
+
+
+class NamedHouse(House):
+    """A sequence with a field of its own."""
+
+    name: str = "home"
+
+
+class ModelHouse(BaseModel, eosdb.DatabaseRecordProtocolMixin[Reading]):
+    """A model that mixes in no more than what a sequence needs."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    name: str = "home"
+    records: list[Reading] = Field(default_factory=list, description="Records, sorted by time")
+
+    @classmethod
+    def record_class(cls) -> type[Reading]:
+        return Reading
+
+    def db_namespace(self) -> str:
+        return "house"
+
+
+class Home(BaseModel):
+    """A model of models."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    main: House
+    all: list[House]
+    by_name: dict[str, House]
+    anything: Any
 
 
 class PlainReading(BaseModel):
@@ -220,3 +253,16 @@ def house(database: Any, rows: int = 0, *, start: int = 0, step: int = 3600) -> 
 def seconds(records: Iterable[Any]) -> list[int]:
     """Return the seconds of records."""
     return [second_of(record.date_time) for record in records]
+
+
+START = 1_704_067_200
+"""The second of the first of :data:`READINGS`, 2024-01-01T00:00:00Z."""
+
+
+def reading(n: int) -> Reading:
+    """Return a record whose values tell its number."""
+    return Reading(date_time=when(START + n * 900), power_w=n + 0.5, note=None if n % 2 else str(n))
+
+
+READINGS = [reading(n) for n in range(5)]
+ROWS = len(READINGS)

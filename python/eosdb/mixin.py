@@ -22,10 +22,11 @@ from .errors import (
     EosdbError,
     InvalidArgumentError,
     LoadPhaseError,
-    TimestampRangeError,
 )
+from .instants import half_of, later, shifted
 from .protocols import T_Record
 from .record_list import RecordsAttribute
+from .retention import Retention
 from .settings import DatabaseSettings
 from .state_views import StateViews
 from .timestamps import (
@@ -46,7 +47,7 @@ _SAVING = threading.RLock()
 """Saves follow one another, so that an older content never overwrites a newer one."""
 
 
-class DatabaseRecordProtocolMixin(StateViews, Generic[T_Record]):
+class DatabaseRecordProtocolMixin(StateViews, Retention, Generic[T_Record]):
     """Records of one namespace: in memory as far as they were asked for, in a database otherwise.
 
     A class that mixes this in names its records' class with :meth:`record_class` and its namespace
@@ -123,25 +124,9 @@ class DatabaseRecordProtocolMixin(StateViews, Generic[T_Record]):
             f"{type(self).__name__} must define db_namespace() to be kept in a database"
         )
 
-    def db_keep_duration(self) -> Duration | None:
-        """Return how long records are kept, `None` for ever; by default as the settings say."""
-        hours = self._db_settings().keep_duration_h
-        return None if hours is None else to_duration(hours * 3600)
-
     def db_initial_time_window(self) -> Duration | None:
         """Return the width of the window loaded first; `None` leaves it to the settings."""
         return None
-
-    def db_compact_tiers(self) -> list[tuple[Duration, Duration]]:
-        """Return the compaction policy: (age, interval) pairs, shortest age first.
-
-        Records older than the age are resampled to the interval. An empty list disables
-        compaction. By default: 15 minutes after 2 hours, 1 hour after 14 days.
-        """
-        return [
-            (to_duration("2 hours"), to_duration("15 minutes")),
-            (to_duration("14 days"), to_duration("1 hour")),
-        ]
 
     # ---- state and metadata ----------------------------------------------------------------
 
@@ -233,7 +218,7 @@ class DatabaseRecordProtocolMixin(StateViews, Generic[T_Record]):
         return timestamp
 
     def _db_timestamp_after(self, timestamp: DatabaseTimestamp) -> DatabaseTimestamp:
-        return _later(timestamp.to_datetime(), timedelta(seconds=1))
+        return later(timestamp.to_datetime(), timedelta(seconds=1))
 
     def db_generate_timestamps(
         self,
@@ -260,7 +245,7 @@ class DatabaseRecordProtocolMixin(StateViews, Generic[T_Record]):
         step = 3600 if interval is None else int(interval.total_seconds())
         start = start_timestamp.to_datetime()
         for count in range(values_count):
-            yield _later(start, timedelta(seconds=count * step))
+            yield later(start, timedelta(seconds=count * step))
 
     def _search_window(
         self,
@@ -272,7 +257,7 @@ class DatabaseRecordProtocolMixin(StateViews, Generic[T_Record]):
             return UNBOUND_START, UNBOUND_END
         if isinstance(center_timestamp, _DatabaseTimestampUnbound):
             raise ArgumentTypeError("center_timestamp cannot be of unbounded timestamp type.")
-        half = _half_of(time_window).total_seconds()
+        half = half_of(time_window).total_seconds()
         center: datetime | None = None
         if isinstance(center_timestamp, DatabaseTimestamp):
             center = center_timestamp.to_datetime()
@@ -283,7 +268,7 @@ class DatabaseRecordProtocolMixin(StateViews, Generic[T_Record]):
                 f"center_timestamp must be a DatabaseTimestamp or a datetime, not "
                 f"{center_timestamp!r}"
             )
-        return _shifted(center, -half), _shifted(center, half)
+        return shifted(center, -half), shifted(center, half)
 
     # ---- lookups ---------------------------------------------------------------------------
 
@@ -318,7 +303,7 @@ class DatabaseRecordProtocolMixin(StateViews, Generic[T_Record]):
                 self._db_ensure_loaded(center_timestamp=target_timestamp)
             record = state.nearest(target_timestamp, None)
             return record
-        reach = int(_half_of(time_window).total_seconds() * 1_000_000)
+        reach = int(half_of(time_window).total_seconds() * 1_000_000)
         record = state.nearest(target_timestamp, reach)
         return record
 
@@ -524,86 +509,6 @@ class DatabaseRecordProtocolMixin(StateViews, Generic[T_Record]):
         """Save everything pending; see :meth:`db_save_records`."""
         return self.db_save_records()
 
-    # ---- retention -------------------------------------------------------------------------
-
-    def db_vacuum(
-        self,
-        keep_hours: int | None = None,
-        keep_timestamp: DatabaseTimestampType | None = None,
-    ) -> int:
-        """Delete old records and save.
-
-        Args:
-            keep_hours: Keep the records newer than this many hours less one before the newest, as
-                upstream counts; 0 deletes all. A record more than a day in the future of the
-                clock does not count as the newest.
-            keep_timestamp: Keep the records from here on.
-
-        With neither, :meth:`db_keep_duration` decides.
-
-        Returns:
-            How many records were deleted.
-
-        Raises:
-            InvalidArgumentError: If the duration is negative or no number.
-        """
-        seconds: float | None = None
-        if keep_hours is not None:
-            seconds = _checked(keep_hours, "keep_hours") * 3600
-        elif keep_timestamp is None:
-            duration = self.db_keep_duration()
-            if duration is None:
-                return 0
-            seconds = duration.total_seconds()
-            if seconds < 0:
-                raise InvalidArgumentError(
-                    f"db_keep_duration() must be non-negative, not {duration}"
-                )
-        if seconds is not None:
-            newest = compaction.newest_plausible(self)
-            if newest is None:
-                return 0
-            keep_timestamp = UNBOUND_END
-            if seconds > 0:
-                keep_timestamp = _shifted(newest.to_datetime(), 3600 - seconds)
-        deleted = self.db_delete_records(end_timestamp=keep_timestamp)
-        self.db_save_records()
-        return deleted
-
-    def _db_get_compact_state(self, tier_interval: timedelta) -> DatabaseTimestamp | None:
-        """Return up to where records are compacted to this interval."""
-        enter(self)
-        return compaction.cutoff_of(self, tier_interval)
-
-    def _db_set_compact_state(self, tier_interval: timedelta, cutoff_ts: DatabaseTimestamp) -> None:
-        """Note up to where records are compacted to this interval."""
-        metadata = compaction.with_cutoff(self, tier_interval, cutoff_ts)
-        self._db_metadata = metadata
-        self._db_save_metadata(metadata)
-
-    def _db_compact_tier(self, age_threshold: timedelta, target_interval: timedelta) -> int:
-        """Resample the records older than the age; return how many rows were replaced."""
-        return compaction.compact_tier(self, age_threshold, target_interval)
-
-    def db_compact(self, compact_tiers: list[tuple[Duration, Duration]] | None = None) -> int:
-        """Resample old records to coarser intervals.
-
-        Args:
-            compact_tiers: (age, interval) pairs, shortest age first; by default
-                :meth:`db_compact_tiers`.
-
-        Returns:
-            How many rows were replaced.
-
-        Raises:
-            InvalidArgumentError: If an age is negative or an interval not whole seconds.
-        """
-        tiers = compaction.checked_tiers(
-            self.db_compact_tiers() if compact_tiers is None else compact_tiers
-        )
-        # The coarsest tier goes first: a finer one leaves alone what it has taken.
-        return sum(self._db_compact_tier(age, interval) for age, interval in reversed(tiers))
-
     # ---- statistics ------------------------------------------------------------------------
 
     def db_get_stats(self) -> dict[str, Any]:
@@ -647,40 +552,6 @@ def _separating(copy: Any) -> Any:
 
     separated._db_separates = True  # type: ignore[attr-defined]
     return separated
-
-
-def _shifted(time: datetime, seconds: float) -> DatabaseTimestampType:
-    """Return the timestamp so many seconds after `time`; beyond the calendar, the sentinel."""
-    try:
-        return DatabaseTimestamp.from_datetime(time + timedelta(seconds=seconds))
-    except (OverflowError, TimestampRangeError):
-        return UNBOUND_START if seconds < 0 else UNBOUND_END
-
-
-def _later(time: datetime, by: timedelta) -> DatabaseTimestamp:
-    try:
-        return DatabaseTimestamp.from_datetime(time + by)
-    except OverflowError as error:
-        raise TimestampRangeError(
-            f"{by} after {time} is beyond the year 9999, the last that a key can hold"
-        ) from error
-
-
-def _checked(value: Any, name: str) -> float:
-    if not isinstance(value, int | float):
-        raise ArgumentTypeError(f"{name} must be a number, not {value!r}")
-    if not value >= 0:  # NaN is not either
-        raise InvalidArgumentError(f"{name} must be non-negative, not {value}")
-    return value
-
-
-def _half_of(time_window: Any) -> timedelta:
-    if not isinstance(time_window, timedelta):
-        time_window = to_duration(time_window)
-    seconds = time_window.total_seconds()
-    if seconds < 0:
-        raise InvalidArgumentError(f"time_window must be non-negative, not {time_window}")
-    return timedelta(seconds=seconds / 2)
 
 
 def _serialize_records(

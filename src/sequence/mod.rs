@@ -8,9 +8,11 @@ mod driver;
 mod index;
 mod refresh;
 mod rows;
+mod storage;
 
 pub use changes::{Mark, SavePlan};
-pub use driver::{Encoded, Handle, Sequence, Storage};
+pub use driver::{Encoded, Handle, Sequence};
 pub use index::{FoundRow, Index, LoadPlan, NeighborPlan, Phase, Presence, Slot};
 pub use refresh::RefreshPlan;
 pub use rows::Rows;
+pub use storage::Storage;
