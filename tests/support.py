@@ -189,14 +189,16 @@ class ForeignDatabase:
         rows = self.rows.get(namespace, {})
         return sum(rows.pop(key, None) is not None for key in keys)
 
-    def _keys(
+    def _rows(
         self, start_key: bytes | None, end_key: bytes | None, namespace: str | None
-    ) -> list[bytes]:
-        return sorted(
-            key
-            for key in self.rows.get(namespace, {})
+    ) -> list[tuple[bytes, bytes]]:
+        # The copy is made in one step, whatever other threads do.
+        rows = dict(self.rows.get(namespace, {}))
+        return [
+            (key, rows[key])
+            for key in sorted(rows)
             if (start_key is None or key >= start_key) and (end_key is None or key < end_key)
-        )
+        ]
 
     def iterate_records(
         self,
@@ -206,10 +208,8 @@ class ForeignDatabase:
         reverse: bool = False,
     ) -> Iterator[tuple[bytes, bytes]]:
         self._count("iterate_records")
-        keys = self._keys(start_key, end_key, namespace)
-        rows = self.rows.get(namespace, {})
-        for key in reversed(keys) if reverse else keys:
-            yield key, rows[key]
+        rows = self._rows(start_key, end_key, namespace)
+        yield from reversed(rows) if reverse else rows
 
     def count_records(
         self,
@@ -219,11 +219,11 @@ class ForeignDatabase:
         namespace: str | None = None,
     ) -> int:
         self._count("count_records")
-        return len(self._keys(start_key, end_key, namespace))
+        return len(self._rows(start_key, end_key, namespace))
 
     def get_key_range(self, namespace: str | None = None) -> tuple[bytes | None, bytes | None]:
-        keys = self._keys(None, None, namespace)
-        return (keys[0], keys[-1]) if keys else (None, None)
+        rows = self._rows(None, None, namespace)
+        return (rows[0][0], rows[-1][0]) if rows else (None, None)
 
     def get_backend_stats(self, namespace: str | None = None) -> dict[str, Any]:
         return {}

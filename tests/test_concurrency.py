@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import pickle
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,10 +28,13 @@ T = TypeVar("T")
 
 @pytest.fixture(autouse=True)
 def _ends() -> Iterator[None]:
-    """End the run with a look at all stacks if a thread is stuck while it keeps Python's lock."""
+    """Switch threads often; end the run, with all stacks, if one keeps Python's lock for ever."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
     faulthandler.dump_traceback_later(2 * TIMEOUT, exit=True, file=2)
     yield
     faulthandler.cancel_dump_traceback_later()
+    sys.setswitchinterval(interval)
 
 
 @pytest.fixture(params=["memory", "lmdb", "foreign"])
