@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import gc
 import pickle
-from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import pytest
@@ -15,33 +14,12 @@ from support import (
     ROWS,
     START,
     House,
-    ModelHouse,
-    NamedHouse,
     Reading,
     at,
     reading,
 )
 
 import eosdb
-
-
-@pytest.fixture
-def database() -> Iterator[eosdb.MemoryDatabase]:
-    with eosdb.MemoryDatabase() as opened:
-        writer = House(database=opened)
-        for record in READINGS:
-            writer.db_insert_record(record.model_copy())
-        writer.save()
-        yield opened
-
-
-@pytest.fixture(params=[NamedHouse, ModelHouse])
-def loaded(request: pytest.FixtureRequest, database: eosdb.MemoryDatabase) -> Any:
-    """A sequence with loaded rows of which none was ever an object."""
-    sequence = request.param()
-    sequence.database = database
-    assert sequence.db_load_records() == ROWS
-    return sequence
 
 
 def test_the_list_behaves_as_a_list(loaded: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -15,8 +15,6 @@ from support import (
     START,
     Home,
     House,
-    ModelHouse,
-    NamedHouse,
     PlainHouse,
     PlainReading,
     Reading,
@@ -28,25 +26,6 @@ from support import (
 )
 
 import eosdb
-
-
-@pytest.fixture
-def database() -> Iterator[eosdb.MemoryDatabase]:
-    with eosdb.MemoryDatabase() as opened:
-        writer = House(database=opened)
-        for record in READINGS:
-            writer.db_insert_record(record.model_copy())
-        writer.save()
-        yield opened
-
-
-@pytest.fixture(params=[NamedHouse, ModelHouse])
-def loaded(request: pytest.FixtureRequest, database: eosdb.MemoryDatabase) -> Any:
-    """A sequence with loaded rows of which none was ever an object."""
-    sequence = request.param()
-    sequence.database = database
-    assert sequence.db_load_records() == ROWS
-    return sequence
 
 
 def pickled(sequence: Any, protocol: int) -> Any:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
 from typing import Any, cast
 
 import pydantic_core
@@ -49,25 +48,6 @@ class ModelTwin(BaseModel):
 
 
 TWINS: dict[type[Any], type[Any]] = {NamedHouse: Twin, ModelHouse: ModelTwin}
-
-
-@pytest.fixture
-def database() -> Iterator[eosdb.MemoryDatabase]:
-    with eosdb.MemoryDatabase() as opened:
-        writer = House(database=opened)
-        for record in READINGS:
-            writer.db_insert_record(record.model_copy())
-        writer.save()
-        yield opened
-
-
-@pytest.fixture(params=[NamedHouse, ModelHouse])
-def loaded(request: pytest.FixtureRequest, database: eosdb.MemoryDatabase) -> Any:
-    """A sequence with loaded rows of which none was ever an object."""
-    sequence = request.param()
-    sequence.database = database
-    assert sequence.db_load_records() == ROWS
-    return sequence
 
 
 def twin_of(sequence: Any, records: list[Reading] = READINGS) -> Any:

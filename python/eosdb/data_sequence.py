@@ -166,10 +166,7 @@ class DataSequence(BaseModel, DatabaseRecordProtocolMixin[DataRecord]):
         Raises:
             NaiveDatetimeError: If the datetime has no time zone.
         """
-        target: Any = target_datetime
-        if not isinstance(target, datetime):
-            raise ArgumentTypeError(f"expected a datetime, not {target!r}")
-        return self.db_get_record(target, time_window=time_window)
+        return self.db_get_record(_checked(target_datetime), time_window=time_window)
 
     def get_nearest_by_datetime(
         self, target_datetime: datetime, time_window: timedelta | None = None
@@ -187,10 +184,7 @@ class DataSequence(BaseModel, DatabaseRecordProtocolMixin[DataRecord]):
             InvalidArgumentError: If the window is negative.
         """
         window = UNBOUND_WINDOW if time_window is None else time_window
-        target: Any = target_datetime
-        if not isinstance(target, datetime):
-            raise ArgumentTypeError(f"expected a datetime, not {target!r}")
-        return self.db_get_record(target, time_window=window)
+        return self.db_get_record(_checked(target_datetime), time_window=window)
 
     # Changes
 
