@@ -12,7 +12,13 @@ from typing import Any, NamedTuple
 KEYS = ("pv_power_w", "load_power_w", "grid_power_w", "battery_power_w")
 FIRST_SECOND = 1_704_067_200  # 2024-01-01T00:00:00Z
 STEP_SECONDS = 60
+DAY_SECONDS = 86_400
+ZONE = "Europe/Berlin"
+NAMESPACE = "house"
 SEED = 20_240_101
+LOOKUPS = 2_000
+# The key that is read where one will do; it is never 0, unlike the sun at night.
+READ_KEY = "load_power_w"
 
 
 class Row(NamedTuple):
@@ -34,7 +40,7 @@ def synthetic_rows(count: int) -> Iterator[Row]:
     source = random.Random(SEED)
     load = 300.0
     for number in range(count):
-        day = number * STEP_SECONDS % 86_400 / 86_400
+        day = number * STEP_SECONDS % DAY_SECONDS / DAY_SECONDS
         sun = max(0.0, 1.0 - abs(day - 0.5) * 4.0)
         pv = round(sun * 8_000.0 * source.uniform(0.6, 1.0), 1)
         load = round(max(80.0, 0.9 * load + source.uniform(0.0, 90.0)), 1)

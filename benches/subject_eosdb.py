@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import Field
-from subject import KEYS, Subject, environment
+from subject import KEYS, NAMESPACE, Subject, environment
 
 import eosdb
 
@@ -36,7 +36,7 @@ class House(eosdb.DataSequence):
 
     def db_namespace(self) -> str:
         """Return the namespace that all implementations use."""
-        return "house"
+        return NAMESPACE
 
 
 class ConfiguredHouse(House):

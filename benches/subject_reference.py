@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reference import Phase, ReferenceLmdb, ReferenceRecord, ReferenceSequence
-from subject import KEYS, Subject, environment
+from reference import Phase, ReferenceLmdb, ReferenceRecord
+from reference_reading import ReferenceReader
+from subject import KEYS, NAMESPACE, Subject, environment
 
 
 class Reading(ReferenceRecord):
@@ -37,14 +38,14 @@ def subject(root: Path, level: int, configured: bool) -> Subject:
     record_class = ConfiguredReading if configured else Reading
     store = ReferenceLmdb(environment(root), compression_level=level)
 
-    def connect() -> ReferenceSequence:
+    def connect() -> ReferenceReader:
         store.open()
         return renew()
 
-    def renew() -> ReferenceSequence:
-        return ReferenceSequence(record_class, store, "house")
+    def renew() -> ReferenceReader:
+        return ReferenceReader(record_class, store, NAMESPACE)
 
-    def assume_loaded(sequence: ReferenceSequence) -> None:
+    def assume_loaded(sequence: ReferenceReader) -> None:
         sequence.phase = Phase.FULL
 
     return Subject(

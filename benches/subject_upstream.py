@@ -13,7 +13,7 @@ from akkudoktoreos.core import (  # type: ignore[import-not-found]
 )
 from loguru import logger  # type: ignore[import-not-found]
 from pydantic import Field
-from subject import KEYS, Subject
+from subject import KEYS, NAMESPACE, Subject
 
 
 class Reading(dataabc.DataRecord):  # type: ignore[misc]
@@ -41,7 +41,7 @@ class House(dataabc.DataSequence):  # type: ignore[misc]
 
     def db_namespace(self) -> str:
         """Return the namespace that all implementations use."""
-        return "house"
+        return NAMESPACE
 
 
 class ConfiguredHouse(House):

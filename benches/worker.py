@@ -25,9 +25,22 @@ from typing import Any
 
 import pendulum
 from pendulum.tz.local_timezone import get_local_timezone
-from subject import FIRST_SECOND, KEYS, SEED, STEP_SECONDS, Row, Subject, digest, synthetic_rows
+from subject import (
+    DAY_SECONDS,
+    FIRST_SECOND,
+    KEYS,
+    LOOKUPS,
+    READ_KEY,
+    SEED,
+    STEP_SECONDS,
+    Row,
+    Subject,
+    digest,
+    synthetic_rows,
+)
 
-LOOKUPS = 2_000
+HOUR = pendulum.duration(hours=1)
+QUARTER = pendulum.duration(minutes=15)
 NEAREST_OFFSET_SECONDS = 20
 REPEAT_WITHIN_SECONDS = 1.0
 REPEAT_AT_MOST = 7
@@ -57,6 +70,24 @@ def digest_of_records(records: Iterable[Any]) -> str:
         Row(int(record.date_time.timestamp()), tuple(record[key] for key in KEYS))
         for record in records
     )
+
+
+def description_of_frame(frame: Any) -> list[Any]:
+    """Return what a data frame holds: columns, name and zone of the index, and a fingerprint."""
+    seconds = frame.index.as_unit("s").asi8.tolist()
+    if KEYS[0] in frame.columns:
+        values: Iterable[Any] = zip(*(frame[key].tolist() for key in KEYS), strict=True)
+    else:
+        values = (tuple(data[key] for key in KEYS) for data in frame["configured_data"])
+    content = digest(Row(*row) for row in zip(seconds, values, strict=True))
+    return [list(frame.columns), frame.index.name, str(frame.index.tz), content]
+
+
+def plain(result: Any) -> Any:
+    """Return a result as what JSON can take: arrays and series as lists."""
+    if isinstance(result, dict):
+        return {key: plain(value) for key, value in result.items()}
+    return result.tolist() if hasattr(result, "tolist") else result
 
 
 class Worker:
@@ -96,6 +127,27 @@ class Worker:
         self.sequence = None
         gc.collect()
         self.subject.disconnect()
+
+    def _best_again(self, action: Callable[[], Any]) -> Answer:
+        """Time what is done again: the first time, which may decode rows, does not count."""
+        action()
+        return self._best(action)
+
+    def _load_rows(self) -> None:
+        """Load everything, but no row as an object where the implementation can help it."""
+        self._connect()
+        self.sequence.load()
+        self.subject.assume_loaded(self.sequence)
+
+    def _hourly(self) -> Any:
+        return self.sequence.key_to_array(READ_KEY, interval=HOUR)
+
+    def _together(self) -> dict[str, Any]:
+        arrays: dict[str, Any] = self.sequence.keys_to_arrays(KEYS, interval=HOUR)
+        return arrays
+
+    def _apart(self) -> dict[str, Any]:
+        return {key: self.sequence.key_to_array(key, interval=HOUR) for key in KEYS}
 
     def _content(self) -> str:
         return digest_of_records(self.sequence.db_iterate_records())
@@ -200,6 +252,66 @@ class Worker:
             NEAREST_OFFSET_SECONDS,
         )
 
+    def read_first(self) -> Answer:
+        """Open the database and read one key of all records, in a process that did nothing yet."""
+        start = time.perf_counter()
+        self.sequence = self.subject.connect()
+        array = self._hourly()
+        return {"seconds": time.perf_counter() - start, "result": array}
+
+    def read_again(self) -> Answer:
+        """Read one key of all records, all of which are loaded, once more."""
+        self._load_rows()
+        return self._best_again(self._hourly)
+
+    def read_day(self) -> Answer:
+        """Read the last day of one key at 15 minutes, with everything loaded."""
+        end = FIRST_SECOND + self.rows * STEP_SECONDS
+        first, last = local_moment(end - DAY_SECONDS), local_moment(end)
+        return self._best(
+            lambda: self.sequence.key_to_array(
+                READ_KEY, start_datetime=first, end_datetime=last, interval=QUARTER
+            )
+        )
+
+    def frame(self) -> Answer:
+        """Return everything as a data frame, once more: the first time may import pandas."""
+        answer = self._best_again(self.sequence.to_dataframe)
+        answer["result"] = description_of_frame(answer["result"])
+        return answer
+
+    def read_live(self) -> Answer:
+        """Read one key of all records, each of which exists as an object."""
+        self.records = list(self.sequence.db_iterate_records())
+        return self._best(self._hourly)
+
+    def keys_opened(self) -> Answer:
+        """Read four keys in one call, with nothing loaded."""
+        return self._best(self._together, self._connect)
+
+    def keys_opened_apart(self) -> Answer:
+        """Read four keys in four calls, with nothing loaded."""
+        return self._best(self._apart, self._connect)
+
+    def keys_again(self) -> Answer:
+        """Read four keys in one call, with everything loaded."""
+        self._load_rows()
+        return self._best_again(self._together)
+
+    def keys_again_apart(self) -> Answer:
+        """Read four keys in four calls, with everything loaded."""
+        self._load_rows()
+        return self._best_again(self._apart)
+
+    def pandas(self) -> Answer:
+        """Let pandas work out the hourly mean of a series that is there already."""
+        pandas = importlib.import_module("pandas")
+        at = KEYS.index(READ_KEY)
+        rows = list(synthetic_rows(self.rows))
+        index = pandas.to_datetime([row.second for row in rows], unit="s", utc=True)
+        series = pandas.Series([row.values[at] for row in rows], index=index)
+        return self._best(lambda: series.resample("1h").mean())
+
     def delete(self) -> Answer:
         """Open the database, delete the older half and save."""
         self._connect()
@@ -253,7 +365,8 @@ def main() -> None:
     worker = Worker(module.subject(options.root, options.level, options.configured), options.rows)
     print(json.dumps("ready"), file=answers, flush=True)
     for line in sys.stdin:
-        print(json.dumps(getattr(worker, line.strip())()), file=answers, flush=True)
+        answer = getattr(worker, line.strip())()
+        print(json.dumps(plain(answer)), file=answers, flush=True)
 
 
 if __name__ == "__main__":

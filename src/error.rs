@@ -93,6 +93,9 @@ pub enum Error {
     /// An option outside its range.
     #[error("{0}")]
     Invalid(String),
+    /// A value of a type that something cannot be done with.
+    #[error("{0}")]
+    Type(String),
     /// What a store outside of this crate reports, passed on as it is.
     #[error(transparent)]
     External(Box<dyn std::error::Error + Send + Sync>),

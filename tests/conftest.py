@@ -1,11 +1,13 @@
-"""Stored rows, and a sequence that has loaded them, for the tests of dumps, copies and lists."""
+"""Stored rows and sequences of them, for the tests of several files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from reading_support import Rows, fill, stored
 from support import READINGS, ROWS, House, ModelHouse, NamedHouse
 
 import eosdb
@@ -28,3 +30,14 @@ def loaded(request: pytest.FixtureRequest, database: eosdb.MemoryDatabase) -> An
     sequence.database = database
     assert sequence.db_load_records() == ROWS
     return sequence
+
+
+@pytest.fixture(params=["in memory", "stored"])
+def make(request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
+    """What makes a sequence of values by minute, once in memory and once stored and never built."""
+    with eosdb.MemoryDatabase() as opened:
+        yield (
+            functools.partial(stored, opened)
+            if request.param == "stored"
+            else (functools.partial(fill, Rows()))
+        )

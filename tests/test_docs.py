@@ -19,7 +19,7 @@ import eosdb
 ROOT: Final = Path(__file__).resolve().parents[1]
 README: Final = (ROOT / "README.md").read_text()
 DESIGN: Final = (ROOT / "docs" / "design.md").read_text()
-DOCUMENTS: Final = ("README.md", "CHANGELOG.md", "docs/design.md")
+DOCUMENTS: Final = ("README.md", "CHANGELOG.md", "docs/design.md", "docs/energy.md")
 
 MODULES: Final = sorted(
     f"eosdb.{module.name}"
@@ -107,6 +107,7 @@ def sources() -> set[str]:
         "tests/**/*.py",
         "tests/**/*.rs",
         "benches/*.py",
+        "benches/*.rs",
         "examples/*.py",
     )
     found = (path for pattern in patterns for path in ROOT.glob(pattern))

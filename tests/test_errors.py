@@ -17,10 +17,12 @@ BUILT_IN = {
     "DuplicateRecordError": ValueError,
     "ForeignProcessError": RuntimeError,
     "ForkedError": RuntimeError,
+    "IntervalError": ZeroDivisionError,
     "InvalidArgumentError": ValueError,
     "InvalidKeyError": ValueError,
     "InvalidNamespaceError": ValueError,
     "LoadPhaseError": RuntimeError,
+    "MissingDependencyError": ImportError,
     "NaiveDatetimeError": ValueError,
     "ReadOnlyError": RuntimeError,
     "StorageError": RuntimeError,
@@ -52,6 +54,11 @@ def test_kinds(name: str, built_in: type[Exception]) -> None:
 )
 def test_storage_errors_share_a_base(kind: type[Exception]) -> None:
     assert issubclass(kind, errors.StorageError)
+
+
+def test_an_interval_is_refused_as_pandas_does_for_any_reason() -> None:
+    assert issubclass(errors.IntervalError, ValueError)
+    assert issubclass(errors.IntervalError, OverflowError)
 
 
 def test_unknown_key_reads_without_extra_quotes() -> None:

@@ -10,13 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import lmdb
+import numpy as np
+import pandas as pd
 import pendulum
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benches"))
 
+import expectation
 import reference
-from subject import KEYS, digest, synthetic_rows
+import reference_reading
+import subject_reference
+import worker
+from subject import DAY_SECONDS, KEYS, STEP_SECONDS, ZONE, digest, synthetic_rows
 
 START: Any = pendulum.datetime(2024, 3, 30, 22, tz="Europe/Berlin")
 
@@ -201,3 +207,173 @@ def test_synthetic_rows_are_the_same_each_time_and_tell_apart() -> None:
     assert digest(rows) != digest(reversed(rows))
     assert all(len(row.values) == len(KEYS) for row in rows)
     assert len({row.second for row in rows}) == 100
+
+
+# Reading. The cases are worked out by hand: minutes after START and values, and what comes of them.
+
+MINUTE = pendulum.duration(minutes=1)
+Points = dict[int, float | None]
+
+
+def reader(store: reference.ReferenceLmdb, points: Points) -> reference_reading.ReferenceReader:
+    sequence = reference_reading.ReferenceReader(Reading, store, "house")
+    for minute, power in points.items():
+        sequence.db_insert_record(Reading(date_time=START + minute * MINUTE, power_w=power))
+    return sequence
+
+
+def array(
+    store: reference.ReferenceLmdb,
+    points: Points,
+    start: int | None,
+    end: int | None,
+    **options: Any,
+) -> list[Any]:
+    """Return the array of [start, end), in minutes, as a list."""
+    result = reader(store, points).key_to_array(
+        "power_w",
+        start_datetime=None if start is None else START + start * MINUTE,
+        end_datetime=None if end is None else START + end * MINUTE,
+        **options,
+    )
+    values: list[Any] = result.tolist()
+    return values
+
+
+QUARTERS: Points = {0: 0.0, 15: 1.0, 30: 2.0, 45: 3.0, 60: 4.0}
+HOURS: Points = {-10: 100.0, 0: 0.0, 60: 60.0, 120: 120.0, 180: 180.0}
+GAP: Points = {0: 0.0, 180: 30.0}
+
+
+@pytest.mark.parametrize(
+    ("points", "window", "options", "expected"),
+    [
+        pytest.param(QUARTERS, (0, 60), {}, [1.5], id="mean of the values in a bucket"),
+        pytest.param(QUARTERS, (30, 90), {}, [4.0], id="buckets start at the record before"),
+        pytest.param(QUARTERS, (30, 90), {"boundary": "strict"}, [3.0], id="strict"),
+        pytest.param(QUARTERS, (30, 90), {"align_to_interval": True}, [4.0], id="aligned"),
+        pytest.param(HOURS, (0, 180), {}, [60.0, 120.0, 180.0], id="context shifts"),
+        pytest.param(
+            HOURS, (0, 180), {"boundary": "strict"}, [0.0, 60.0, 120.0], id="strict does not"
+        ),
+        pytest.param(
+            HOURS, (0, 180), {"align_to_interval": True}, [0.0, 60.0, 120.0], id="nor aligned"
+        ),
+        pytest.param({}, (0, 180), {}, [None, None, None], id="nothing there"),
+        pytest.param({}, (0, None), {}, [], id="nothing there, open end"),
+        pytest.param({}, (None, None), {}, [None], id="nothing there, no bounds"),
+        pytest.param({90: 1.0, 150: 2.0}, (0, 240), {}, [1.0, 1.0, 2.0, 2.0], id="edges repeat"),
+        pytest.param({200: 5.0}, (0, 120), {}, [5.0, 5.0], id="only one beyond the end"),
+        pytest.param(GAP, (0, 240), {}, [0.0, 10.0, 20.0, 30.0], id="gaps interpolated"),
+        pytest.param(
+            GAP, (0, 240), {"fill_method": "ffill"}, [0.0, 0.0, 0.0, 30.0], id="filled forward"
+        ),
+        pytest.param(
+            GAP, (0, 240), {"fill_method": "bfill"}, [0.0, 30.0, 30.0, 30.0], id="backward"
+        ),
+        pytest.param(
+            GAP, (0, 240), {"fill_method": "none"}, [0.0, None, None, 30.0], id="left open"
+        ),
+        pytest.param(
+            {0: None, 60: 5.0}, (0, 180), {"dropna": False}, [None, 5.0, 5.0], id="None kept"
+        ),
+        pytest.param(
+            QUARTERS,
+            (None, None),
+            {"interval": pendulum.duration(minutes=30)},
+            [0.5, 2.5, 4.0],
+            id="half hours, no bounds",
+        ),
+    ],
+)
+def test_an_array_is_what_pandas_makes_of_the_records(
+    store: reference.ReferenceLmdb,
+    points: Points,
+    window: tuple[int | None, int | None],
+    options: dict[str, Any],
+    expected: list[Any],
+) -> None:
+    assert array(store, points, *window, **options) == expected
+
+
+def test_values_that_are_no_numbers_are_not_averaged() -> None:
+    index = pd.to_datetime([0, 1_200, 7_200], unit="s", utc=True)
+    texts = pd.Series(["a", "b", "c"], index=index)
+    assert reference_reading.resample(texts, "1h", "start_day", None).tolist() == ["a", "a", "c"]
+    first = reference_reading.resample(texts, "1h", "start_day", "bfill")
+    assert first.tolist() == ["a", "c", "c"]
+
+
+def test_an_array_without_gaps_is_one_of_floats_and_else_of_objects(
+    store: reference.ReferenceLmdb,
+) -> None:
+    sequence = reader(store, GAP)
+    assert sequence.key_to_array("power_w").dtype == np.float64
+    assert sequence.key_to_array("power_w", fill_method="none").dtype == np.object_
+
+
+def test_unknown_keys_and_methods_are_refused(store: reference.ReferenceLmdb) -> None:
+    sequence = reader(store, QUARTERS)
+    with pytest.raises(KeyError, match="nothing"):
+        sequence.key_to_array("nothing")
+    with pytest.raises(ValueError, match="spline"):
+        sequence.key_to_array("power_w", fill_method="spline")
+    with pytest.raises(ValueError, match="loose"):
+        sequence.key_to_array("power_w", boundary="loose")  # type: ignore[arg-type]
+
+
+def test_lists_hold_the_values_of_a_window(store: reference.ReferenceLmdb) -> None:
+    sequence = reader(store, {**QUARTERS, 20: None})
+    dates, powers = sequence.key_to_lists("power_w", START + 15 * MINUTE, START + 45 * MINUTE)
+    assert dates == [START + 15 * MINUTE, START + 30 * MINUTE]
+    assert powers == [1.0, 2.0]
+    assert sequence.key_to_lists("power_w", dropna=False)[1] == [0.0, 1.0, None, 2.0, 3.0, 4.0]
+
+
+def test_context_is_found_in_storage_too(store: reference.ReferenceLmdb) -> None:
+    reader(store, HOURS).db_save_records()
+    sequence = reference_reading.ReferenceReader(Reading, store, "house")
+    result = sequence.key_to_array("power_w", START + 120 * MINUTE, START + 180 * MINUTE)
+    assert result.tolist() == [120.0]
+
+
+def test_a_frame_has_a_row_for_each_record_by_local_time(store: reference.ReferenceLmdb) -> None:
+    frame = reader(store, {60: 2.0, 0: 1.0}).to_dataframe()
+    assert list(frame.columns) == ["date_time", "configured_data", "power_w"]
+    assert frame.index.tolist() == [START, START + 60 * MINUTE]
+    assert frame["power_w"].tolist() == [1.0, 2.0]
+    assert reader(store, {}).to_dataframe().empty
+
+
+@pytest.fixture
+def benchmark_zone() -> Iterator[None]:
+    pendulum.set_local_timezone(pendulum.timezone(ZONE))
+    yield
+    pendulum.set_local_timezone()
+
+
+@pytest.mark.usefixtures("benchmark_zone")
+@pytest.mark.parametrize("configured", [False, True])
+def test_the_benchmark_expects_what_the_reference_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, configured: bool
+) -> None:
+    monkeypatch.setattr(worker, "REPEAT_AT_MOST", 1)
+    count = DAY_SECONDS // STEP_SECONDS + 100
+    expected = expectation.Expectation(count, configured).results
+    running = worker.Worker(subject_reference.subject(tmp_path, 9, configured), count)
+    for name in ("prepare", "insert", "save", "read_first", "read_again", "read_day", "frame"):
+        answer = worker.plain(getattr(running, name)())
+        expectation.compare("reference", name, answer["result"], expected[name])
+    expectation.compare(
+        "pandas", "pandas", worker.plain(running.pandas())["result"], expected["pandas"]
+    )
+
+
+def test_results_agree_but_for_the_last_bits() -> None:
+    assert expectation.agree({"a": [1.0, None]}, {"a": [1.0 + 1e-13, None]})
+    assert not expectation.agree([1.0], [1.0 + 1e-11])
+    assert not expectation.agree([1.0, 2.0], [1.0])
+    assert not expectation.agree([None], [1.0])
+    assert not expectation.agree({"b": 1.0}, {"a": 1.0})
+    with pytest.raises(expectation.WrongResultError, match="who, what: 1 where 2 is right"):
+        expectation.compare("who", "what", 1, 2)

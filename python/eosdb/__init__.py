@@ -21,7 +21,7 @@ A sequence of timestamped pydantic records is kept in a database and loaded as i
 
 from __future__ import annotations
 
-from ._core import register_type
+from ._core import ArrowTable, register_type
 from .abc import DatabaseABC, DatabaseBackendABC
 from .data_record import DataRecord
 from .data_sequence import DataSequence
@@ -35,10 +35,12 @@ from .errors import (
     EosdbError,
     ForeignProcessError,
     ForkedError,
+    IntervalError,
     InvalidArgumentError,
     InvalidKeyError,
     InvalidNamespaceError,
     LoadPhaseError,
+    MissingDependencyError,
     NaiveDatetimeError,
     ReadOnlyError,
     StorageError,
@@ -76,6 +78,7 @@ __all__ = [
     "UNBOUND_START",
     "UNBOUND_WINDOW",
     "ArgumentTypeError",
+    "ArrowTable",
     "DamagedRecordError",
     "DataRecord",
     "DataRecordProtocol",
@@ -98,12 +101,14 @@ __all__ = [
     "EosdbError",
     "ForeignProcessError",
     "ForkedError",
+    "IntervalError",
     "InvalidArgumentError",
     "InvalidKeyError",
     "InvalidNamespaceError",
     "LMDBDatabase",
     "LoadPhaseError",
     "MemoryDatabase",
+    "MissingDependencyError",
     "NaiveDatetimeError",
     "ReadOnlyError",
     "StorageError",

@@ -1,26 +1,34 @@
 """The native core of eosdb. Everything here is used through the classes of `eosdb`."""
 
 from collections.abc import Iterator
+from datetime import datetime, tzinfo
 from os import PathLike
 from typing import Any, final
 
+import numpy as np
 from typing_extensions import disjoint_base
 
 from .timestamps import DatabaseTimestamp
 
 __all__ = [
+    "ArrowTable",
     "RecordClass",
     "RecordIterator",
     "RecordsBase",
     "SequenceState",
     "Store",
+    "arrow_table",
     "enter",
     "gzip_decode",
     "gzip_encode",
+    "meter_energy",
     "read_metadata",
     "register_type",
+    "resample",
+    "table",
     "timestamp_of",
     "unpickle",
+    "values",
     "write_metadata",
 ]
 
@@ -42,11 +50,79 @@ def timestamp_of(record: object) -> DatabaseTimestamp:
 def write_metadata(metadata: dict[str, Any]) -> bytes:
     """Write metadata as a pickle that any Python reads."""
 
+def resample(
+    state: SequenceState,
+    keys: list[str],
+    start: datetime | None,
+    end: datetime | None,
+    interval: int,
+    fill_method: str | None,
+    dropna: bool,
+    boundary: str,
+    align: bool,
+    aggregation: str | None,
+) -> list[np.ndarray[Any, np.dtype[Any]]]:
+    """Return for each of `keys` its values in even intervals of `[start, end)`, as an array."""
+
+def values(
+    state: SequenceState, key: str, start: object | None, end: object | None, dropna: bool
+) -> tuple[list[Any], list[Any]]:
+    """Return the dates of the records of `[start, end)` and their values of `key`."""
+
+def table(
+    state: SequenceState,
+    keys: list[str],
+    start: object | None,
+    end: object | None,
+    dropna: bool,
+    dumped: bool,
+) -> tuple[np.ndarray[Any, np.dtype[Any]], tzinfo | None, list[Any]] | None:
+    """Return the records of `[start, end)` as columns: instants, zone, and values by key."""
+
+def meter_energy(
+    state: SequenceState,
+    key: str,
+    start: datetime | None,
+    end: datetime | None,
+    interval: int,
+    max_gap: int,
+    reset_below: float,
+    jitter: float,
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return the increase of the meter `key` in even intervals of `[start, end)`."""
+
 def unpickle(pickle: bytes) -> Any:
     """Return what a pickle of plain data describes; refuse it, unexecuted, if it names more."""
 
 def register_type(module: str, name: str) -> None:
     """Let stored values name the class or function `module.name`."""
+
+def arrow_table(
+    state: SequenceState,
+    keys: list[tuple[str, str | None]],
+    start: object | None,
+    end: object | None,
+) -> ArrowTable:
+    """Return the values of `keys` over `[start, end)`, each with the name of its declared type."""
+
+@final
+class ArrowTable:
+    """Values of a sequence in the columnar form of Apache Arrow."""
+
+    def __len__(self) -> int: ...
+    @property
+    def num_rows(self) -> int:
+        """The number of rows."""
+
+    @property
+    def column_names(self) -> list[str]:
+        """The names of the columns, `date_time` first."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Return the data as a capsule `arrow_array_stream`; libraries call this."""
+
+    def __arrow_c_schema__(self) -> object:
+        """Return the schema as a capsule `arrow_schema`; libraries call this."""
 
 @final
 class RecordClass:
@@ -135,6 +211,10 @@ class SequenceState:
 
     metadata_saved: bool
     """Whether storage holds metadata of the namespace."""
+
+    @property
+    def plain_keys(self) -> list[str] | None:
+        """The fields of the records if all are plain: stored values are their values; else None."""
 
     # Known rows
     def __len__(self) -> int: ...

@@ -251,11 +251,10 @@ def _own_resampling(
     sequence: DatabaseRecordProtocolMixin[Any], key: str, start: int, end: int, step: int
 ) -> Any:
     """Return what the sequence's `key_to_array` makes of the window, `None` if it has none."""
-    resample = getattr(sequence, "key_to_array", None)
-    if resample is None:
+    if not sequence._resamples_itself:
         return None
     try:
-        array = resample(
+        array = sequence.key_to_array(
             key,
             start_datetime=to_datetime(start, in_timezone="UTC"),
             end_datetime=to_datetime(end, in_timezone="UTC"),

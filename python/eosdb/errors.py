@@ -16,10 +16,12 @@ __all__ = [
     "EosdbError",
     "ForeignProcessError",
     "ForkedError",
+    "IntervalError",
     "InvalidArgumentError",
     "InvalidKeyError",
     "InvalidNamespaceError",
     "LoadPhaseError",
+    "MissingDependencyError",
     "NaiveDatetimeError",
     "ReadOnlyError",
     "StorageError",
@@ -158,6 +160,14 @@ class LoadPhaseError(EosdbError, RuntimeError):
 
     Reset the sequence's state to start again from what is stored.
     """
+
+
+class IntervalError(InvalidArgumentError, ZeroDivisionError, OverflowError):
+    """An interval is shorter than a second, or not finite. Give at least one second."""
+
+
+class MissingDependencyError(EosdbError, ImportError):
+    """A library that eosdb does not need by itself is not installed, such as pandas."""
 
 
 class TimestampRangeError(EosdbError, ValueError):

@@ -10,7 +10,7 @@ import functools
 import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, Generic, Self, cast
 
 from pydantic import FieldSerializationInfo, SerializerFunctionWrapHandler, field_serializer
 
@@ -23,6 +23,7 @@ from .errors import (
     InvalidArgumentError,
     LoadPhaseError,
 )
+from .frames import Frames
 from .instants import half_of, later, shifted
 from .protocols import T_Record
 from .record_list import RecordsAttribute
@@ -47,7 +48,7 @@ _SAVING = threading.RLock()
 """Saves follow one another, so that an older content never overwrites a newer one."""
 
 
-class DatabaseRecordProtocolMixin(StateViews, Retention, Generic[T_Record]):
+class DatabaseRecordProtocolMixin(StateViews, Retention, Frames, Generic[T_Record]):
     """Records of one namespace: in memory as far as they were asked for, in a database otherwise.
 
     A class that mixes this in names its records' class with :meth:`record_class` and its namespace
@@ -75,18 +76,6 @@ class DatabaseRecordProtocolMixin(StateViews, Retention, Generic[T_Record]):
         def record_keys_writable(self) -> list[str]:
             """Return the keys of a record that can be written."""
 
-        def key_to_array(  # noqa: PLR0917  # upstream's signature
-            self,
-            key: str,
-            start_datetime: datetime | None = None,
-            end_datetime: datetime | None = None,
-            interval: timedelta | None = None,
-            fill_method: str | None = None,
-            dropna: bool | None = True,
-            boundary: Literal["strict", "context"] = "context",
-            align_to_interval: bool = False,
-        ) -> Any:
-            """Return the values of `key`, resampled; a hook that compaction honours."""
     else:
         records = RecordsAttribute()
 

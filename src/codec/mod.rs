@@ -16,10 +16,11 @@ pub mod pickle_read;
 pub mod pickle_write;
 pub mod safe_globals;
 mod tree;
+pub mod zones;
 
 pub use date_time::{DateTimeParts, PENDULUM_DATE_TIME, PYDANTIC_DATE_TIME, Zone};
 pub use numpy::NumpyScalar;
-pub use parallel::encode_all;
+pub use parallel::{encode_all, in_shares};
 pub use pickle_read::{Reader, read};
 pub use pickle_write::Writer;
 pub use tree::{Call, MAX_DEPTH, Node, NodeId, Tree};

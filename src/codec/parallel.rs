@@ -1,4 +1,4 @@
-//! Compressing many values on all cores.
+//! Work on many values, on all cores.
 
 use std::num::NonZero;
 use std::thread;
@@ -7,6 +7,28 @@ use super::gzip;
 
 /// Fewer values than this are not worth a thread.
 const SHARE: usize = 128;
+
+/// What `work` makes of `items`, in their order: each core gets a share of at least `SHARE` items.
+pub fn in_shares<T: Sync, U: Send>(items: &[T], work: impl Fn(&[T]) -> Vec<U> + Sync) -> Vec<U> {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let share = items.len().div_ceil(cores).max(SHARE);
+    if items.len() <= share {
+        return work(items);
+    }
+    let work = &work;
+    thread::scope(|scope| {
+        let shares: Vec<_> =
+            items.chunks(share).map(|share| scope.spawn(move || work(share))).collect();
+        let mut done = Vec::with_capacity(items.len());
+        for share in shares {
+            match share.join() {
+                Ok(results) => done.extend(results),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        done
+    })
+}
 
 /// Compresses the pickle of each row at `level`; the order stays.
 #[must_use]
@@ -22,21 +44,5 @@ pub fn encode_all(pickles: &[(i64, Vec<u8>)], level: u32) -> Vec<(i64, Vec<u8>)>
             })
             .collect()
     };
-    let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    let share = pickles.len().div_ceil(cores).max(SHARE);
-    if level == 0 || pickles.len() <= share {
-        return encode(pickles);
-    }
-    thread::scope(|scope| {
-        let shares: Vec<_> =
-            pickles.chunks(share).map(|share| scope.spawn(move || encode(share))).collect();
-        let mut encoded = Vec::with_capacity(pickles.len());
-        for share in shares {
-            match share.join() {
-                Ok(rows) => encoded.extend(rows),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        encoded
-    })
+    if level == 0 { encode(pickles) } else { in_shares(pickles, encode) }
 }

@@ -34,6 +34,13 @@ pub fn second_of(value: &Bound<'_, PyAny>) -> PyResult<i64> {
     Ok(Timestamp::from_seconds(second)?.seconds())
 }
 
+/// The microseconds since 1970 began in UTC of an aware `datetime`.
+pub fn microsecond_of(value: &Bound<'_, PyAny>) -> PyResult<i64> {
+    let second = second_of(value)?;
+    let fraction: i64 = value.getattr(intern!(value.py(), "microsecond"))?.extract()?;
+    Ok(second * 1_000_000 + fraction)
+}
+
 /// The time since 1970 began in UTC, by the subtraction of `datetime` itself: pendulum's takes ten
 /// times as long.
 fn since_epoch<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {

@@ -12,7 +12,7 @@ use pyo3::types::{
 
 use super::datetime::{in_zone, offset_of, second_of, wall_second};
 use crate::codec::{Call, DateTimeParts, Node, NodeId, NumpyScalar, Reader, Tree, Zone};
-use crate::codec::{PENDULUM_DATE_TIME, PYDANTIC_DATE_TIME, safe_globals};
+use crate::codec::{PENDULUM_DATE_TIME, PYDANTIC_DATE_TIME, safe_globals, zones};
 use crate::error::Error;
 
 thread_local! {
@@ -82,8 +82,8 @@ fn utc(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     cached(py, &UTC, "pendulum", "UTC")
 }
 
-/// The zone object of a pendulum datetime; `None` for the zones of other libraries.
-fn zone<'py>(py: Python<'py>, zone: &Zone<'_>) -> PyResult<Option<Bound<'py, PyAny>>> {
+/// The zone object of a pendulum datetime, whose name is known from then on; `None` for the zones of other libraries.
+pub fn zone<'py>(py: Python<'py>, zone: &Zone<'_>) -> PyResult<Option<Bound<'py, PyAny>>> {
     static KNOWN: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
     let known = KNOWN.get_or_init(py, || PyDict::new(py).unbind()).bind(py);
     let (key, class, arguments) = match *zone {
@@ -102,9 +102,12 @@ fn zone<'py>(py: Python<'py>, zone: &Zone<'_>) -> PyResult<Option<Bound<'py, PyA
         }
         Zone::ZoneInfo(_) | Zone::Utc | Zone::Offset { .. } => return Ok(None),
     };
-    let zone = class.call1(arguments)?;
-    known.set_item(key, &zone)?;
-    Ok(Some(zone))
+    let made = class.call1(arguments)?;
+    known.set_item(key, &made)?;
+    if let Zone::Timezone(name) = zone {
+        zones::know(name);
+    }
+    Ok(Some(made))
 }
 
 /// The pendulum datetime that `parts` describe; `None` if they describe another class's.
@@ -303,7 +306,8 @@ fn import<'py>(py: Python<'py>, module: &str, name: &str) -> PyResult<Bound<'py,
     Ok(object)
 }
 
-fn numpy_scalar(py: Python<'_>, scalar: NumpyScalar) -> PyResult<Bound<'_, PyAny>> {
+/// The `NumPy` scalar as an object.
+pub fn numpy_scalar(py: Python<'_>, scalar: NumpyScalar) -> PyResult<Bound<'_, PyAny>> {
     let numpy = py.import("numpy")?;
     match scalar {
         NumpyScalar::Bool(value) => numpy.getattr("bool_")?.call1((value,)),

@@ -30,6 +30,7 @@ impl From<Error> for PyErr {
             Error::Duplicate { .. } => "DuplicateRecordError",
             Error::Damaged { .. } | Error::Decode(_) => "DamagedRecordError",
             Error::Encode(_) | Error::Invalid(_) => "InvalidArgumentError",
+            Error::Type(_) => "ArgumentTypeError",
             Error::Full { .. } => "DiskFullError",
             Error::ForeignProcess { .. } => "ForeignProcessError",
             Error::Forked { .. } => "ForkedError",

@@ -225,6 +225,14 @@ impl SequenceState {
         self.set_metadata_kept(saved);
     }
 
+    /// The fields of the records if all are plain: stored values are their values; else None.
+    #[getter]
+    fn plain_keys(&self, py: Python<'_>) -> Option<Vec<String>> {
+        let binding = self.binding(py)?;
+        let shape = binding.record_class.get().shape()?;
+        Some(shape.names().map(str::to_owned).collect())
+    }
+
     // ---- known rows -------------------------------------------------------------------------
 
     fn __len__(&self, py: Python<'_>) -> usize {

@@ -3,7 +3,10 @@
 //! Everything that reads, inflates or computes runs detached from the interpreter; no lock of ours
 //! is waited for while attached.
 
+mod arrow;
 mod backend;
+mod cells;
+mod columns;
 mod datetime;
 mod decode;
 mod encode;
@@ -15,6 +18,7 @@ mod methods;
 mod record_class;
 mod records;
 mod save;
+mod series;
 mod state;
 mod store;
 
@@ -23,6 +27,8 @@ use pyo3::prelude::*;
 /// The native core of eosdb.
 #[pymodule]
 mod _core {
+    #[pymodule_export]
+    use super::arrow::{ArrowTable, arrow_table};
     #[pymodule_export]
     use super::datetime::timestamp_of;
     #[pymodule_export]
@@ -37,6 +43,8 @@ mod _core {
     use super::record_class::RecordClass;
     #[pymodule_export]
     use super::records::RecordsBase;
+    #[pymodule_export]
+    use super::series::{meter_energy, resample, table, values};
     #[pymodule_export]
     use super::state::SequenceState;
     #[pymodule_export]

@@ -5,6 +5,8 @@
 //! a class validates it stores as it is, and what it stores would validate to itself. Each value
 //! is held against its field first; one that does not fit takes the general way.
 
+use std::sync::Arc;
+
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -17,34 +19,19 @@ use super::errors::exception;
 use super::state::Binding;
 use crate::codec::gzip::MAX_DECODED;
 use crate::codec::pickle_write::Writer;
-use crate::codec::{Node, NodeId, PYDANTIC_DATE_TIME, Tree, safe_globals};
+use crate::codec::{Node, NodeId, Tree, safe_globals};
+use crate::series::Shape;
 use crate::timestamp::Timestamp;
-
-/// The kinds of value that a plain field stores as they are, to be added up. `eosdb.record_class`
-/// has the same numbers.
-mod kind {
-    pub const NONE: u32 = 1;
-    pub const BOOL: u32 = 2;
-    pub const INT: u32 = 4;
-    pub const FLOAT: u32 = 8;
-    pub const STR: u32 = 16;
-    pub const DATE_TIME: u32 = 32;
-    pub const DICT: u32 = 64;
-}
-
-struct Field {
-    name: Py<PyString>,
-    text: String,
-    kinds: u32,
-}
 
 /// The way from rows to records of one class, and back.
 #[pyclass(frozen, module = "eosdb._core")]
 pub struct RecordClass {
     class: Py<PyAny>,
     /// The fields in their order, if all of them are plain.
-    fields: Option<Vec<Field>>,
-    /// The names of the fields; each record gets a copy, as pydantic gives it.
+    shape: Option<Arc<Shape>>,
+    /// The names of these fields in their order, interned.
+    fields: Vec<Py<PyString>>,
+    /// The names of these fields; each record gets a copy, as pydantic gives it.
     names: Py<PySet>,
 }
 
@@ -53,19 +40,13 @@ impl RecordClass {
     /// A record class with the fields `(name, kinds)`, or None if they are not all plain.
     #[new]
     fn new(py: Python<'_>, class: Py<PyAny>, fields: Option<Vec<(String, u32)>>) -> PyResult<Self> {
-        let fields: Option<Vec<Field>> = fields.map(|fields| {
-            fields
-                .into_iter()
-                .map(|(text, kinds)| Field {
-                    name: PyString::intern(py, &text).unbind(),
-                    text,
-                    kinds,
-                })
-                .collect()
-        });
-        let names = fields.iter().flatten().map(|field| field.name.bind(py));
-        let names = PySet::new(py, names)?.unbind();
-        Ok(Self { class, fields, names })
+        let fields_of = |shape: &Shape| -> Vec<_> {
+            shape.names().map(|name| PyString::intern(py, name).unbind()).collect()
+        };
+        let shape = fields.map(|fields| Arc::new(Shape::new(fields)));
+        let fields = shape.as_deref().map(fields_of).unwrap_or_default();
+        let names = PySet::new(py, fields.iter().map(|name| name.bind(py)))?.unbind();
+        Ok(Self { class, shape, fields, names })
     }
 
     /// Return the record that a pickle describes, at the second `time`.
@@ -92,14 +73,62 @@ impl RecordClass {
     /// The record that `pickle` describes, at the second `time`.
     pub fn decode(&self, py: Python<'_>, time: i64, pickle: &[u8]) -> PyResult<Py<PyAny>> {
         with_tree(pickle, |tree| {
-            if let Some(fields) = &self.fields
-                && let Some(values) = plain_values(py, fields, tree, time)?
+            if let Some(shape) = &self.shape
+                && let Some(values) = self.plain_values(py, shape, tree, time)?
             {
                 return self.assemble(py, &values).map(Bound::unbind);
             }
             let values = decode::fields(py, tree, time)?;
             Ok(self.class.bind(py).call((), Some(&values))?.unbind())
         })
+    }
+
+    /// The values of a record by field, if each is of a kind that its field stores as it is.
+    fn plain_values<'py>(
+        &self,
+        py: Python<'py>,
+        shape: &Shape,
+        tree: &Tree<'_>,
+        time: i64,
+    ) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let mut ids = Vec::with_capacity(self.fields.len());
+        if !shape.values(tree, &mut ids)? {
+            return Ok(None);
+        }
+        let values = PyDict::new(py);
+        for (name, id) in self.fields.iter().zip(ids) {
+            let Some(value) = plain_value(py, tree, id, time)? else { return Ok(None) };
+            values.set_item(name.bind(py), value)?;
+        }
+        Ok(Some(values))
+    }
+
+    /// The value of the field at `field` in a stored record, if the record is plain.
+    pub fn plain_value_of<'py>(
+        &self,
+        py: Python<'py>,
+        time: i64,
+        pickle: &[u8],
+        field: usize,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let Some(shape) = &self.shape else { return Ok(None) };
+        with_tree(pickle, |tree| {
+            let mut ids = Vec::with_capacity(self.fields.len());
+            match shape.values(tree, &mut ids)?.then(|| ids.get(field)).flatten() {
+                Some(id) => plain_value(py, tree, *id, time),
+                None => Ok(None),
+            }
+        })
+    }
+
+    /// The fields, if all of them are plain.
+    pub fn shape(&self) -> Option<&Arc<Shape>> {
+        self.shape.as_ref()
+    }
+
+    /// Tells whether `record` is of this class and all its fields are plain.
+    pub fn is_plain(&self, record: &Bound<'_, PyAny>) -> bool {
+        self.shape.is_some() && record.get_type().is(&self.class)
     }
 
     /// A pydantic model with these values, as validating them would make it.
@@ -126,8 +155,7 @@ impl RecordClass {
 
     /// The pickle of `record`.
     pub fn encode(&self, record: &Bound<'_, PyAny>, writer: &mut Writer) -> PyResult<Vec<u8>> {
-        if self.fields.is_some()
-            && record.get_type().is(&self.class)
+        if self.is_plain(record)
             && let Some(pickle) = encode::fields(record, writer)?
         {
             return Ok(pickle);
@@ -191,51 +219,24 @@ pub fn unpack(py: Python<'_>, binding: &Binding, stored: &[u8]) -> PyResult<Vec<
     Ok(pickle.cast::<PyBytes>()?.as_bytes().to_vec())
 }
 
-/// The values of a record by field, if each is of a kind that its field stores as it is.
-fn plain_values<'py>(
-    py: Python<'py>,
-    fields: &[Field],
-    tree: &Tree<'_>,
-    time: i64,
-) -> PyResult<Option<Bound<'py, PyDict>>> {
-    let stored = tree.fields()?;
-    if stored.len() != fields.len() {
-        return Ok(None);
-    }
-    let values = PyDict::new(py);
-    for (field, (name, id)) in fields.iter().zip(stored) {
-        if name != field.text {
-            return Ok(None);
-        }
-        let Some(value) = plain_value(py, tree, id, field.kinds, time)? else { return Ok(None) };
-        values.set_item(field.name.bind(py), value)?;
-    }
-    Ok(Some(values))
-}
-
+/// The object of a plain value, which fits its field.
 fn plain_value<'py>(
     py: Python<'py>,
     tree: &Tree<'_>,
     id: NodeId,
-    kinds: u32,
     time: i64,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let fits = |kind: u32| kinds & kind != 0;
     Ok(match tree.node(id) {
-        Node::Float(value) if fits(kind::FLOAT) => Some(value.into_pyobject(py)?.into_any()),
-        // A record without an instant of its own gets that of its key, the general way.
-        Node::None if fits(kind::NONE) && !fits(kind::DATE_TIME) => Some(py.None().into_bound(py)),
-        Node::Int(value) if fits(kind::INT) => Some(value.into_pyobject(py)?.into_any()),
-        Node::Str(text) if fits(kind::STR) => Some(text.into_pyobject(py)?.into_any()),
-        Node::Bool(value) if fits(kind::BOOL) => {
-            Some(value.into_pyobject(py)?.to_owned().into_any())
-        }
-        Node::Dict(pairs) if fits(kind::DICT) => plain_dict(py, tree, pairs)?,
-        Node::Call(_) if fits(kind::DATE_TIME) => match tree.date_time(id) {
-            Some(parts) if (parts.module, parts.name) == PYDANTIC_DATE_TIME => {
-                decode::pendulum_at(py, &parts, time)?
-            }
-            _ => None,
+        Node::Float(value) => Some(value.into_pyobject(py)?.into_any()),
+        Node::None => Some(py.None().into_bound(py)),
+        Node::Int(value) => Some(value.into_pyobject(py)?.into_any()),
+        Node::Str(text) => Some(text.into_pyobject(py)?.into_any()),
+        Node::Bool(value) => Some(value.into_pyobject(py)?.to_owned().into_any()),
+        Node::Dict(pairs) => plain_dict(py, tree, pairs)?,
+        Node::Call(_) => match (tree.date_time(id), tree.numpy_scalar(id)) {
+            (Some(parts), _) => decode::pendulum_at(py, &parts, time)?,
+            (None, Some(scalar)) => Some(decode::numpy_scalar(py, scalar)?),
+            (None, None) => None,
         },
         _ => None,
     })
@@ -247,11 +248,10 @@ fn plain_dict<'py>(
     tree: &Tree<'_>,
     pairs: &[[NodeId; 2]],
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
-    const SCALARS: u32 = kind::NONE | kind::BOOL | kind::INT | kind::FLOAT | kind::STR;
     let dict = PyDict::new(py);
     for [key, value] in pairs {
         let Node::Str(key) = tree.node(*key) else { return Ok(None) };
-        let Some(value) = plain_value(py, tree, *value, SCALARS, 0)? else { return Ok(None) };
+        let Some(value) = plain_value(py, tree, *value, 0)? else { return Ok(None) };
         dict.set_item(PyString::intern(py, key), value)?;
     }
     Ok(Some(dict.into_any()))

@@ -31,6 +31,17 @@ impl Binding {
         self.storage.as_ref().and_then(|storage| storage.namespace.as_deref())
     }
 
+    /// The storage, which must not have been closed.
+    pub fn open_storage(&self, py: Python<'_>) -> PyResult<&Storage> {
+        self.storage.as_ref().ok_or_else(|| {
+            exception(
+                py,
+                "DatabaseClosedError",
+                "the database was closed before this record was read: open it again",
+            )
+        })
+    }
+
     /// The same binding with references of its own, so that the garbage collector sees each
     /// owner's.
     fn duplicate(&self, py: Python<'_>) -> Self {
@@ -253,7 +264,7 @@ impl SequenceState {
             let Some(binding) = self.binding(py) else { return Ok(None) };
             let pickle = if let Some(value) = encoded {
                 unpack(py, &binding, &value)
-            } else if let Some(pickle) = Self::fetch(py, &binding, time)? {
+            } else if let Some(pickle) = fetch(py, &binding, time)? {
                 pickle
             } else {
                 // Somebody else deleted it meanwhile: look again.
@@ -270,25 +281,6 @@ impl SequenceState {
         }
     }
 
-    /// The pickle of the stored row at `time`, or why it cannot be had.
-    fn fetch(py: Python<'_>, binding: &Binding, time: i64) -> PyResult<Option<PyResult<Vec<u8>>>> {
-        let Some(storage) = &binding.storage else {
-            return Err(exception(
-                py,
-                "DatabaseClosedError",
-                "the database was closed before this record was read: open it again",
-            ));
-        };
-        if !binding.native {
-            let value = py.detach(|| storage.get(time))?;
-            return Ok(value.map(|value| unpack(py, binding, &value)));
-        }
-        let pickle = py.detach(|| -> crate::Result<_> {
-            Ok(storage.get(time)?.map(|value| gzip::decode_to_vec(&value)))
-        })?;
-        Ok(pickle.map(|pickle| pickle.map_err(PyErr::from)))
-    }
-
     /// Makes the object of the row at `time` from its pickle, read at `basis`, and keeps it;
     /// `None` if the row has an object already or has changed since. A pickle that cannot be had
     /// or read damages the row.
@@ -300,12 +292,25 @@ impl SequenceState {
         time: i64,
         pickle: PyResult<Vec<u8>>,
     ) -> PyResult<Option<Record>> {
+        let Some(record) = self.make(py, binding, basis, time, pickle)? else { return Ok(None) };
+        let kept = self.lock(py).set_live(basis, time, record.clone_ref(py));
+        Ok(kept.is_ok().then_some(record))
+    }
+
+    /// Makes an object of the row at `time` from its pickle, read at `basis`, for the caller alone;
+    /// `None` if the row has changed since and the pickle cannot be had or read. Otherwise such a
+    /// pickle damages the row.
+    pub fn make(
+        &self,
+        py: Python<'_>,
+        binding: &Binding,
+        basis: u64,
+        time: i64,
+        pickle: PyResult<Vec<u8>>,
+    ) -> PyResult<Option<Record>> {
         let class = binding.record_class.get();
         match pickle.and_then(|pickle| class.decode(py, time, &pickle)) {
-            Ok(record) => {
-                let kept = self.lock(py).set_live(basis, time, record.clone_ref(py));
-                Ok(kept.is_ok().then_some(record))
-            }
+            Ok(record) => Ok(Some(record)),
             Err(error) if is_of_value(py, &error) => {
                 let storage = binding.storage.as_ref();
                 let cause = cause_of(py, &error);
@@ -338,6 +343,19 @@ impl SequenceState {
         let database = self.database.try_lock().map(|mut database| database.take());
         drop((binding, database));
     }
+}
+
+/// The pickle of the stored row at `time`, or why it cannot be had.
+pub fn fetch(py: Python<'_>, binding: &Binding, time: i64) -> PyResult<Option<PyResult<Vec<u8>>>> {
+    let storage = binding.open_storage(py)?;
+    if !binding.native {
+        let value = py.detach(|| storage.get(time))?;
+        return Ok(value.map(|value| unpack(py, binding, &value)));
+    }
+    let pickle = py.detach(|| -> crate::Result<_> {
+        Ok(storage.get(time)?.map(|value| gzip::decode_to_vec(&value)))
+    })?;
+    Ok(pickle.map(|pickle| pickle.map_err(PyErr::from)))
 }
 
 /// Tells whether decoding failed because of the value, and not because of the circumstances.

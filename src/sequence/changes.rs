@@ -171,6 +171,7 @@ impl<R> Index<R> {
         if written != self.rows.get(time).is_some() {
             self.rows.remove(time);
             self.coverage.clear();
+            self.cells.clear();
             self.version += 1;
         }
     }
@@ -178,12 +179,12 @@ impl<R> Index<R> {
     /// Notes that carrying out `plan` failed, and that storage may hold any part of it.
     pub fn unsettled(&mut self, plan: &SavePlan) {
         for time in plan.puts.iter().chain(&plan.deletes) {
-            match self.pending.get_mut(time) {
-                Some(pending) => {
-                    pending.doubtful = true;
-                    pending.planned = false;
-                }
-                None => self.coverage.clear(),
+            if let Some(pending) = self.pending.get_mut(time) {
+                pending.doubtful = true;
+                pending.planned = false;
+            } else {
+                self.coverage.clear();
+                self.cells.clear();
             }
         }
         self.basis += 1;

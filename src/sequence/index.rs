@@ -13,6 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::cells::Cells;
 use super::changes::{Mark, Pending};
 use super::rows::Rows;
 use crate::interval::{Span, SpanSet};
@@ -23,7 +24,7 @@ pub enum Slot<R> {
     /// In storage only; read again when it is asked for.
     Stored,
     /// As storage had it, for stores in which reading single values is slow.
-    Encoded(Arc<[u8]>),
+    Encoded(Arc<Vec<u8>>),
     /// As an object that was handed out or in: the authority for its row.
     Live(R),
 }
@@ -76,7 +77,7 @@ pub struct NeighborPlan {
 }
 
 /// A row as a scan of storage found it: its second, and its value where it is to be kept.
-pub type FoundRow = (i64, Option<Arc<[u8]>>);
+pub type FoundRow = (i64, Option<Arc<Vec<u8>>>);
 
 /// The state of one namespace in one process; `R` is the handle of a live record.
 #[derive(Debug, Clone)]
@@ -88,6 +89,7 @@ pub struct Index<R> {
     pub(super) foreign: BTreeSet<String>,
     /// Rows that outlived a refresh because somebody held their objects.
     pub(super) kept: BTreeSet<i64>,
+    pub(super) cells: Cells,
     pub(super) phase: Phase,
     pub(super) generation: Option<u64>,
     pub(super) basis: u64,
@@ -104,6 +106,7 @@ impl<R> Default for Index<R> {
             damaged: BTreeMap::new(),
             foreign: BTreeSet::new(),
             kept: BTreeSet::new(),
+            cells: Cells::default(),
             phase: Phase::None,
             generation: None,
             basis: 0,
@@ -383,6 +386,7 @@ impl<R> Index<R> {
             damaged: self.damaged.clone(),
             foreign: self.foreign.clone(),
             kept: self.kept.clone(),
+            cells: Cells::default(),
             phase: self.phase,
             generation: self.generation,
             basis: self.basis,

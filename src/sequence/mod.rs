@@ -3,16 +3,20 @@
 //! [`Index`] is the state and takes the decisions; [`Sequence`] carries them out against a
 //! [`Store`](crate::store::Store), be it LMDB, memory, or a backend written in Python.
 
+mod cells;
 mod changes;
 mod driver;
 mod index;
 mod refresh;
 mod rows;
 mod storage;
+mod values;
 
+pub use cells::{CellPlan, Unread};
 pub use changes::{Mark, SavePlan};
 pub use driver::{Encoded, Handle, Sequence};
 pub use index::{FoundRow, Index, LoadPlan, NeighborPlan, Phase, Presence, Slot};
 pub use refresh::RefreshPlan;
 pub use rows::Rows;
 pub use storage::Storage;
+pub use values::{PIECE, RowRead, read_rows};

@@ -70,6 +70,7 @@ impl<R> Index<R> {
         }
         self.damaged.clear();
         self.coverage.clear();
+        self.cells.clear();
         let pending = &self.pending;
         let gone_loose: BTreeSet<i64> = plan
             .loose
@@ -151,6 +152,7 @@ impl<R> Index<R> {
         self.damaged.clear();
         self.foreign.clear();
         self.kept.clear();
+        self.cells.clear();
         self.phase = Phase::None;
         self.generation = None;
         self.basis += 1;
@@ -182,6 +184,7 @@ impl<R> Index<R> {
         });
         // Storage may still hold what is no longer to be deleted.
         self.coverage.clear();
+        self.cells.clear();
         self.basis += 1;
     }
 }

@@ -66,6 +66,16 @@ impl<T> Rows<T> {
 
     /// Puts `value` at `time` and returns the one that was there.
     pub fn insert(&mut self, time: i64, value: T) -> Option<T> {
+        if let Some(run) = self.runs.last_mut()
+            && run.times.len() < RUN
+            && run.times.last().is_some_and(|last| *last < time)
+        {
+            // Most rows come in order.
+            run.times.push(time);
+            run.values.push(value);
+            self.len += 1;
+            return None;
+        }
         let last = self.runs.len().saturating_sub(1);
         let mut run = self.run_for(time);
         if self.runs.is_empty() {
@@ -154,15 +164,23 @@ impl<T> Rows<T> {
 
     /// The rows of `span`, in the order of time.
     pub fn range(&self, span: Span) -> impl Iterator<Item = (i64, &T)> {
+        self.slices(span).flat_map(|(times, values)| times.iter().copied().zip(values))
+    }
+
+    /// The rows of `span`, in the order of time, as the pieces they are kept in.
+    pub fn slices(&self, span: Span) -> impl Iterator<Item = (&[i64], &[T])> {
         let first = self.run_for(span.start);
         self.runs[first.min(self.runs.len())..]
             .iter()
             .take_while(move |run| run.times.first().is_some_and(|start| *start < span.end))
-            .flat_map(move |run| {
+            .map(move |run| {
+                if run.times.first() >= Some(&span.start) && run.times.last() < Some(&span.end) {
+                    return (run.times.as_slice(), run.values.as_slice());
+                }
                 let from = run.times.partition_point(|at| *at < span.start);
                 let to = run.times.partition_point(|at| *at < span.end);
                 let from = from.min(to);
-                run.times[from..to].iter().copied().zip(&run.values[from..to])
+                (&run.times[from..to], &run.values[from..to])
             })
     }
 

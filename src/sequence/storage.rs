@@ -9,6 +9,9 @@ use crate::interval::Span;
 use crate::store::{Order, Store};
 use crate::timestamp::Timestamp;
 
+/// How many rows a scan passes while one is looked up.
+const LOOKUP_COST: usize = 8;
+
 /// One namespace of a store.
 #[derive(Clone)]
 pub struct Storage {
@@ -53,7 +56,7 @@ impl Storage {
         let keep = !self.store.reads_single_values_fast();
         let mut first = None;
         self.scan_with(Span::new(time, i64::MAX), Order::Ascending, |found, value| {
-            first = Some((found, (keep && found == time).then(|| Arc::from(value))));
+            first = Some((found, (keep && found == time).then(|| Arc::new(value.to_vec()))));
             ControlFlow::Break(())
         })?;
         Ok(first)
@@ -86,6 +89,39 @@ impl Storage {
         })
     }
 
+    /// Shows the value that is stored at each of `times`, ascending, with its position, from one
+    /// snapshot. `among` tells how many rows lie between the first and the last of them: a scan
+    /// is the faster way to most of them, a lookup each to few.
+    pub(super) fn read_many(
+        &self,
+        times: &[i64],
+        among: usize,
+        mut visit: impl FnMut(usize, &[u8]),
+    ) -> Result<()> {
+        let (Some(first), Some(last)) = (times.first(), times.last()) else { return Ok(()) };
+        if among > times.len().saturating_mul(LOOKUP_COST) {
+            return self.get_many(times, |at, value| {
+                if let Some(value) = value {
+                    visit(at, value);
+                }
+            });
+        }
+        let mut at = 0;
+        self.scan_with(
+            Span::new(*first, last.saturating_add(1)),
+            Order::Ascending,
+            |time, value| {
+                while times.get(at).is_some_and(|wanted| *wanted < time) {
+                    at += 1;
+                }
+                if times.get(at) == Some(&time) {
+                    visit(at, value);
+                }
+                ControlFlow::Continue(())
+            },
+        )
+    }
+
     /// The rows of `span`, with their values where the store is slow to read single ones.
     /// After `limit` rows it stops, and tells where.
     pub(super) fn scan(&self, span: Span, limit: usize) -> Result<Found> {
@@ -95,7 +131,7 @@ impl Storage {
         self.store.scan(self.name(), keys.range(), Order::Ascending, &mut |key, value| {
             match Timestamp::from_key(key) {
                 Some(instant) => {
-                    found.rows.push((instant.seconds(), keep.then(|| Arc::from(value))));
+                    found.rows.push((instant.seconds(), keep.then(|| Arc::new(value.to_vec()))));
                 }
                 None => found.foreign.push(key.escape_ascii().to_string()),
             }

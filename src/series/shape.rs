@@ -1,0 +1,253 @@
+//! Which values of a stored record are its fields' values as they are.
+
+use std::sync::Arc;
+
+use super::cell::{Cell, ZoneName};
+use crate::codec::{Node, NodeId, NumpyScalar, PYDANTIC_DATE_TIME, Reader, Tree, Zone, zones};
+use crate::error::Result;
+
+/// The kinds of value that a field stores as they are, to be added up. `eosdb.record_class` has
+/// the same numbers.
+pub mod kind {
+    /// `None`.
+    pub const NONE: u32 = 1;
+    /// `bool`.
+    pub const BOOL: u32 = 2;
+    /// `int` of up to 64 bits.
+    pub const INT: u32 = 4;
+    /// `float`.
+    pub const FLOAT: u32 = 8;
+    /// `str`.
+    pub const STR: u32 = 16;
+    /// The record's own time, in a zone of pendulum's.
+    pub const DATE_TIME: u32 = 32;
+    /// A `dict` of scalars by name.
+    pub const DICT: u32 = 64;
+}
+
+const SCALARS: u32 = kind::NONE | kind::BOOL | kind::INT | kind::FLOAT | kind::STR;
+
+/// The field that holds the values of the keys that are configured at run time.
+const CONFIGURED: &str = "configured_data";
+
+/// The fields of a record class all of whose fields are plain, in the order of its dumps.
+///
+/// A stored record that fits needs no validation: it would return what is stored.
+#[derive(Debug, Clone)]
+pub struct Shape {
+    fields: Vec<(String, u32)>,
+    configured: Option<usize>,
+}
+
+/// Where in a record the value of a key lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In the field at this position.
+    Field(usize),
+    /// Under this name in the configured data.
+    Configured(String),
+}
+
+impl Shape {
+    /// The shape with these fields: names and sums of [`kind`]s.
+    #[must_use]
+    pub fn new(fields: Vec<(String, u32)>) -> Self {
+        let configured =
+            fields.iter().position(|(name, kinds)| name == CONFIGURED && *kinds == kind::DICT);
+        Self { fields, configured }
+    }
+
+    /// The names of the fields.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.fields.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// Where the value of `key` lies, `None` if such a record has no such key.
+    #[must_use]
+    pub fn place(&self, key: &str) -> Option<Place> {
+        let field = self.fields.iter().position(|(name, _)| name == key).map(Place::Field);
+        field.or_else(|| self.configured.map(|_| Place::Configured(key.to_owned())))
+    }
+
+    /// Puts the fields' values into `values`, in the order of the fields; tells whether the record
+    /// fits.
+    ///
+    /// # Errors
+    /// [`Error::Decode`](crate::Error::Decode) if the tree is no dictionary by name.
+    pub fn values(&self, tree: &Tree<'_>, values: &mut Vec<NodeId>) -> Result<bool> {
+        values.clear();
+        let stored = tree.fields()?;
+        if stored.len() != self.fields.len() {
+            return Ok(false);
+        }
+        for ((name, kinds), (stored, id)) in self.fields.iter().zip(stored) {
+            if name != stored || !fits(tree, id, *kinds) {
+                return Ok(false);
+            }
+            values.push(id);
+        }
+        Ok(true)
+    }
+
+    /// The value at `place` of a record that fits and has these `values`. Text and zone are shared
+    /// with `former`, the cell of another row, where they are equal.
+    #[must_use]
+    pub fn cell(&self, tree: &Tree<'_>, values: &[NodeId], place: &Place, former: &Cell) -> Cell {
+        let id = match place {
+            Place::Field(field) => values.get(*field).copied(),
+            Place::Configured(name) => self.configured.and_then(|at| {
+                let Node::Dict(pairs) = tree.node(*values.get(at)?) else { return None };
+                let named = |pair: &&[NodeId; 2]| tree.node(pair[0]) == Node::Str(name);
+                pairs.iter().rfind(named).map(|pair| pair[1])
+            }),
+        };
+        id.map_or(Cell::None, |id| cell(tree, id, former))
+    }
+}
+
+fn fits(tree: &Tree<'_>, id: NodeId, kinds: u32) -> bool {
+    let of = |kind: u32| kinds & kind != 0;
+    match tree.node(id) {
+        Node::Float(_) => of(kind::FLOAT),
+        // A record without an instant of its own gets that of its key, the general way.
+        Node::None => of(kind::NONE) && !of(kind::DATE_TIME),
+        Node::Int(_) => of(kind::INT),
+        Node::Str(_) => of(kind::STR),
+        Node::Bool(_) => of(kind::BOOL),
+        Node::Dict(pairs) => {
+            of(kind::DICT)
+                && pairs.iter().all(|[key, value]| {
+                    matches!(tree.node(*key), Node::Str(_))
+                        && (fits(tree, *value, SCALARS) || tree.numpy_scalar(*value).is_some())
+                })
+        }
+        Node::Call(_) => {
+            of(kind::DATE_TIME)
+                && tree.date_time(id).is_some_and(|parts| {
+                    (parts.module, parts.name) == PYDANTIC_DATE_TIME
+                        && match parts.zone {
+                            Some(Zone::Timezone(name)) => zones::is_known(name),
+                            Some(Zone::FixedTimezone { .. }) => true,
+                            _ => false,
+                        }
+                })
+        }
+        _ => false,
+    }
+}
+
+fn cell(tree: &Tree<'_>, id: NodeId, former: &Cell) -> Cell {
+    match tree.node(id) {
+        Node::Float(value) => Cell::Float(value),
+        Node::None => Cell::None,
+        Node::Int(value) => Cell::Int(value),
+        Node::Bool(value) => Cell::Bool(value),
+        Node::Str(text) => match former {
+            Cell::Text(former) if former.as_str() == text => Cell::Text(Arc::clone(former)),
+            _ => Cell::Text(Arc::new(text.to_owned())),
+        },
+        Node::Dict([]) => Cell::EmptyDict,
+        Node::Call(_) => call(tree, id, former),
+        _ => Cell::Other,
+    }
+}
+
+fn call(tree: &Tree<'_>, id: NodeId, former: &Cell) -> Cell {
+    if let Some(scalar) = tree.numpy_scalar(id) {
+        return number(scalar);
+    }
+    let Some(parts) = tree.date_time(id) else { return Cell::Other };
+    let (name, fixed) = match parts.zone {
+        Some(Zone::Timezone(name)) => (name, None),
+        Some(Zone::FixedTimezone { seconds, name }) => (name, Some(seconds)),
+        _ => return Cell::Other,
+    };
+    let zone = match former {
+        Cell::DateTime { zone, .. } if zone.name == name && zone.fixed == fixed => Arc::clone(zone),
+        _ => Arc::new(ZoneName { name: name.to_owned(), fixed }),
+    };
+    Cell::DateTime { microsecond: parts.microsecond, zone }
+}
+
+/// A `NumPy` scalar as Python's own number of the same value.
+fn number(scalar: NumpyScalar) -> Cell {
+    match scalar {
+        NumpyScalar::Bool(value) => Cell::Bool(value),
+        NumpyScalar::I8(value) => Cell::Int(value.into()),
+        NumpyScalar::I16(value) => Cell::Int(value.into()),
+        NumpyScalar::I32(value) => Cell::Int(value.into()),
+        NumpyScalar::I64(value) => Cell::Int(value),
+        NumpyScalar::U8(value) => Cell::Int(value.into()),
+        NumpyScalar::U16(value) => Cell::Int(value.into()),
+        NumpyScalar::U32(value) => Cell::Int(value.into()),
+        NumpyScalar::U64(value) => i64::try_from(value).map_or(Cell::Other, Cell::Int),
+        NumpyScalar::F16(_) | NumpyScalar::F32(_) | NumpyScalar::F64(_) => {
+            Cell::Float(scalar.as_f64())
+        }
+    }
+}
+
+/// The keys whose values are wanted of stored records of one class.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    /// The class's shape and the places of the keys; `None` if its records have to be made.
+    places: Option<(Arc<Shape>, Vec<Place>)>,
+}
+
+impl Selection {
+    /// The values of `keys` in records of a class of this `shape`, `None` if it is not plain.
+    #[must_use]
+    pub fn new(shape: Option<&Arc<Shape>>, keys: &[String]) -> Self {
+        let places = shape.and_then(|shape| {
+            let places: Option<Vec<_>> = keys.iter().map(|key| shape.place(key)).collect();
+            Some((Arc::clone(shape), places?))
+        });
+        Self { places }
+    }
+
+    /// No values at all: every record is handed out as it is.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self { places: None }
+    }
+
+    /// Something that takes the values out of one record after another.
+    #[must_use]
+    pub fn picker(&self) -> Picker<'_> {
+        let keys = self.places.as_ref().map_or(0, |(_, places)| places.len());
+        Picker {
+            selection: self,
+            reader: Reader::new(),
+            values: Vec::new(),
+            former: vec![Cell::None; keys],
+        }
+    }
+}
+
+/// Takes the values of a [`Selection`] out of one record after another.
+#[derive(Debug)]
+pub struct Picker<'s> {
+    selection: &'s Selection,
+    reader: Reader,
+    values: Vec<NodeId>,
+    former: Vec<Cell>,
+}
+
+impl Picker<'_> {
+    /// The values in `pickle`, in the order of the keys; `None` if the record has to be made to
+    /// know them, or to know what is wrong with it.
+    pub fn pick(&mut self, pickle: &[u8]) -> Option<Box<[Cell]>> {
+        let (shape, places) = self.selection.places.as_ref()?;
+        let tree = self.reader.read(pickle).ok()?;
+        let fits = shape.values(&tree, &mut self.values).unwrap_or(false);
+        let cells = fits.then(|| {
+            for (place, former) in places.iter().zip(&mut self.former) {
+                let cell = shape.cell(&tree, &self.values, place, former);
+                *former = cell;
+            }
+            self.former.clone().into_boxed_slice()
+        });
+        self.reader.reuse(tree);
+        cells
+    }
+}
