@@ -233,6 +233,9 @@ def test_an_unknown_key(make: Callable[..., Any], reader: str, values: dict[floa
         assert isinstance(caught.value, UnknownKeyError)
 
 
+ASKED: dict[str, Any] = {"key_to_array": "v", "keys_to_arrays": ["v"]}
+
+
 @pytest.mark.parametrize("method", ["key_to_array", "keys_to_arrays"])
 @pytest.mark.parametrize("values", [{}, {0: 1.0}])
 @pytest.mark.parametrize(
@@ -251,7 +254,7 @@ def test_an_unsupported_option(
     make: Callable[..., Any], method: str, values: Any, option: dict[str, Any], message: str | None
 ) -> None:
     with pytest.raises(ValueError, match=message) as caught:
-        getattr(make(values), method)("v", **option)
+        getattr(make(values), method)(ASKED[method], **option)
     assert isinstance(caught.value, InvalidArgumentError)
 
 
@@ -265,7 +268,7 @@ def test_more_values_than_anybody_can_want_are_refused(make: Callable[..., Any])
 @pytest.mark.parametrize("bound", ["start_datetime", "end_datetime"])
 def test_a_bound_without_a_zone(make: Callable[..., Any], method: str, bound: str) -> None:
     with pytest.raises(NaiveDatetimeError):
-        getattr(make({0: 1.0}), method)("v", **{bound: datetime(2024, 1, 1)})
+        getattr(make({0: 1.0}), method)(ASKED[method], **{bound: datetime(2024, 1, 1)})
 
 
 # Several keys

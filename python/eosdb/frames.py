@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Union, cast, get_args, get_origin
 
 from . import _core
 from .errors import MissingDependencyError
-from .reading import Array, Reading
+from .reading import Array, Reading, instant
 from .timestamps import DatabaseTimestamp
 
 if TYPE_CHECKING:
@@ -49,9 +49,9 @@ class Frames(Reading):
             MissingDependencyError: If pandas is not installed.
         """
         self._check_keys([key])
-        state = self._loaded(start_datetime, end_datetime)
-        keep = dropna is None or dropna
-        table = _core.table(state, [key], start_datetime, end_datetime, keep, False)
+        start, end = instant(start_datetime), instant(end_datetime)
+        keep = dropna is None or bool(dropna)
+        table = _core.table(self._loaded(start, end), [key], start, end, keep, False)
         micros, zone, (values,) = cast("tuple[Array, Any, list[Any]]", table)
         series: pd.Series[Any] = _pandas().Series(values, index=_index(micros, zone), name=key)
         return series
@@ -77,14 +77,15 @@ class Frames(Reading):
             MissingDependencyError: If pandas is not installed.
         """
         pandas = _pandas()
-        state = self._loaded(start_datetime, end_datetime)
+        start, end = instant(start_datetime), instant(end_datetime)
+        state = self._loaded(start, end)
         keys = state.plain_keys
         if keys is None:
-            return self._dumps_to_dataframe(start_datetime, end_datetime)
+            return self._dumps_to_dataframe(start, end)
         values = [key for key in keys if key != "date_time"]
-        table = _core.table(state, values, start_datetime, end_datetime, False, True)
+        table = _core.table(state, values, start, end, False, True)
         if table is None:
-            return self._dumps_to_dataframe(start_datetime, end_datetime)
+            return self._dumps_to_dataframe(start, end)
         micros, zone, columns = table
         frame: pd.DataFrame
         if not len(micros):
@@ -141,6 +142,7 @@ class Frames(Reading):
 
         Raises:
             UnknownKeyError: If there is no such key.
+            InvalidArgumentError: If a key has a NUL.
             NaiveDatetimeError: If a bound has no time zone.
         """
         sequence = self._sequence
@@ -149,10 +151,10 @@ class Frames(Reading):
         else:
             asked = list(dict.fromkeys(keys))
             self._check_keys(asked)
-        state = self._loaded(start_datetime, end_datetime)
+        start, end = instant(start_datetime), instant(end_datetime)
         declared = _declared_types(sequence.record_class())
         typed = [(key, declared.get(key)) for key in asked]
-        return _core.arrow_table(state, typed, start_datetime, end_datetime)
+        return _core.arrow_table(self._loaded(start, end), typed, start, end)
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """Return all records as a capsule `arrow_array_stream`; libraries call this."""

@@ -12,8 +12,8 @@ from pendulum.tz.local_timezone import get_local_timezone
 
 from . import _core
 from .datetimes import DateTime, to_datetime, to_duration
-from .errors import IntervalError, InvalidArgumentError, UnknownKeyError
-from .timestamps import DatabaseTimestamp
+from .errors import ArgumentTypeError, IntervalError, InvalidArgumentError, UnknownKeyError
+from .timestamps import DatabaseTimestamp, _DatabaseTimestampUnbound
 
 if TYPE_CHECKING:
     from .mixin import DatabaseRecordProtocolMixin
@@ -147,9 +147,13 @@ class Reading:
 
         Raises:
             UnknownKeyError: If there is no such key.
-            InvalidArgumentError: As for :meth:`key_to_array`.
-            ArgumentTypeError: As for :meth:`key_to_array`.
+            ArgumentTypeError: If `keys` is one text, and as for :meth:`key_to_array`.
+            IntervalError: As for :meth:`key_to_array`, as are the others.
+            InvalidArgumentError: If a name is none of those that are known.
+            NaiveDatetimeError: If a bound has no time zone.
         """
+        if isinstance(keys, str):
+            raise ArgumentTypeError(f"expected several keys, not the text {keys!r}")
         keys = list(dict.fromkeys(keys))
         self._check_keys(keys)
         options = (interval, fill_method, dropna, boundary, align_to_interval)
@@ -174,7 +178,7 @@ class Reading:
         align_to_interval: bool,
         aggregation: str | None,
     ) -> list[Array]:
-        start, end = _instant(start_datetime), _instant(end_datetime)
+        start, end = instant(start_datetime), instant(end_datetime)
         state = self._loaded(start, end)
         return _core.resample(
             state,
@@ -221,7 +225,8 @@ class Reading:
                 begins with the first reading's interval, by multiples of its width since 1970.
             end_datetime: The first instant outside, where the last interval ends. `None` ends with
                 the last reading's interval.
-            interval: The width of an interval; one hour by default.
+            interval: The width of an interval; one hour by default. A day has 24 hours; days that
+                are not given a start begin at midnight UTC.
             max_gap: The longest time between two readings over which is interpolated; twice the
                 interval by default, so state it for sums over different intervals. What was
                 consumed in a longer gap is known to no interval.
@@ -250,7 +255,7 @@ class Reading:
         for name, fraction in (("reset_below", reset_below), ("jitter", jitter)):
             if not 0 <= fraction <= 1:
                 raise InvalidArgumentError(f"{name} must be between 0 and 1, not {fraction}")
-        start, end = _instant(start_datetime), _instant(end_datetime)
+        start, end = instant(start_datetime), instant(end_datetime)
         return _core.meter_energy(
             self._loaded(start, end),
             key,
@@ -288,10 +293,9 @@ class Reading:
             NaiveDatetimeError: If a bound has no time zone.
         """
         self._check_keys([key])
-        state = self._loaded(start_datetime, end_datetime)
-        dates, values = _core.values(
-            state, key, start_datetime, end_datetime, dropna is None or dropna
-        )
+        start, end = instant(start_datetime), instant(end_datetime)
+        keep = dropna is None or bool(dropna)
+        dates, values = _core.values(self._loaded(start, end), key, start, end, keep)
         return dates, values
 
     def key_to_dict(
@@ -347,11 +351,20 @@ class Reading:
         self._check_keys([key])
         target = DatabaseTimestamp.from_datetime(to_datetime(target_datetime))
         record = self._sequence.db_get_record(target, time_window=time_window)
+        configured = getattr(record, "configured_data", None)
+        if isinstance(configured, dict) and key in configured:
+            return configured[key]
         return getattr(record, key, None)
 
 
-def _instant(value: datetime | str | None) -> datetime | None:
-    if not value:
+def instant(value: Any) -> datetime | None:
+    """Return a bound as a datetime.
+
+    Args:
+        value: A datetime, which must have a time zone, or what `to_datetime` takes; `None` or a
+            sentinel for no bound.
+    """
+    if value is None or isinstance(value, _DatabaseTimestampUnbound):
         return None
     return value if isinstance(value, datetime) else to_datetime(value)
 

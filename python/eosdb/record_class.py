@@ -25,6 +25,16 @@ _DATE_TIME: Final = 32
 _DICT: Final = 64
 
 _DATE_TIMES: Final = (DateTime, DateTime | None)
+_CHANGING: Final = (
+    "coerce_numbers_to_str",
+    "str_max_length",
+    "str_min_length",
+    "str_strip_whitespace",
+    "str_to_lower",
+    "str_to_upper",
+)
+"""What a class can ask of all its fields, so that a valid value is another one than the stored."""
+
 _HARMLESS: Final = {"type", "ref", "metadata", "serialization_type"}
 
 
@@ -74,6 +84,8 @@ def _is_built_plainly(class_: type[BaseModel]) -> bool:
         and not class_.__private_attributes__
         and config.get("extra") in (None, "ignore")
         and not config.get("strict")
+        and config.get("allow_inf_nan", True)
+        and not any(config.get(name) for name in _CHANGING)
         and _functions(decorators.field_validators) == _functions(known.field_validators)
         and _functions(decorators.model_validators) == _functions(known.model_validators)
         and not decorators.validators

@@ -16,10 +16,11 @@ pub fn in_shares<T: Sync, U: Send>(items: &[T], work: impl Fn(&[T]) -> Vec<U> + 
         return work(items);
     }
     let work = &work;
+    let (own, rest) = items.split_at(share);
     thread::scope(|scope| {
         let shares: Vec<_> =
-            items.chunks(share).map(|share| scope.spawn(move || work(share))).collect();
-        let mut done = Vec::with_capacity(items.len());
+            rest.chunks(share).map(|share| scope.spawn(move || work(share))).collect();
+        let mut done = work(own);
         for share in shares {
             match share.join() {
                 Ok(results) => done.extend(results),

@@ -11,7 +11,7 @@ static KNOWN: RwLock<Option<HashSet<String>>> = RwLock::new(None);
 
 thread_local! {
     /// The name that was asked for last: most rows of a file have the same.
-    static LAST: RefCell<String> = const { RefCell::new(String::new()) };
+    static LAST: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
 /// Notes that there is a zone of this name.
@@ -24,13 +24,13 @@ pub fn know(name: &str) {
 #[must_use]
 pub fn is_known(name: &str) -> bool {
     LAST.with_borrow_mut(|last| {
-        if last == name {
+        if last.as_deref() == Some(name) {
             return true;
         }
         let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
         let found = known.as_ref().is_some_and(|known| known.contains(name));
         if found {
-            name.clone_into(last);
+            *last = Some(name.to_owned());
         }
         found
     })

@@ -87,12 +87,16 @@ pub fn copy_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
 /// A zone object by name, with its name.
 pub type KnownZone<'py> = (Bound<'py, PyAny>, Arc<ZoneName>);
 
-/// An aware datetime as a cell; `known` is the zone by name that was met last.
+/// A record's time as a cell, if it is of pydantic's class and in a zone of pendulum's, as those of
+/// EOS are; `known` is the zone by name that was met last.
 pub fn date_time_cell<'py>(
     value: &Bound<'py, PyAny>,
     known: &mut Option<KnownZone<'py>>,
 ) -> PyResult<Cell> {
     let py = value.py();
+    if !value.get_type().is(decode::pydantic_date_time(py)?) {
+        return Ok(Cell::Other);
+    }
     let microsecond = value.getattr(intern!(py, "microsecond"))?.extract()?;
     let zone = value.getattr(intern!(py, "tzinfo"))?;
     if let Some((object, name)) = known
@@ -106,8 +110,11 @@ pub fn date_time_cell<'py>(
         *known = Some((zone, Arc::clone(&name)));
         return Ok(Cell::DateTime { microsecond, zone: name });
     }
+    if !zone.is_instance(decode::fixed_timezone_class(py)?)? {
+        return Ok(Cell::Other);
+    }
     let Some(offset) = offset_of(value)? else { return Ok(Cell::Other) };
-    let name = zone.call_method1(intern!(py, "tzname"), (value,))?.extract()?;
+    let name = zone.getattr(intern!(py, "name"))?.extract()?;
     let zone = ZoneName { name, fixed: i32::try_from(offset).ok() };
     Ok(Cell::DateTime { microsecond, zone: Arc::new(zone) })
 }

@@ -12,9 +12,9 @@ use super::datetime::in_zone;
 use super::decode::pydantic_date_time;
 use super::errors::{exception, is_damage};
 use super::record_class::{RecordClass, unpack};
-use super::state::{Binding, Record, SequenceState, fetch, report};
+use super::state::{Binding, Record, SequenceState, Shared, fetch, report};
 use crate::interval::Span;
-use crate::sequence::{CellPlan, PIECE, RowRead, Unread, read_rows};
+use crate::sequence::{CellPlan, PIECE, RowRead, read_rows};
 use crate::series::{Cell, Place, Selection, ZoneName};
 
 /// How often a reading is begun anew because somebody else changes storage meanwhile; then what
@@ -35,7 +35,11 @@ pub struct Columns {
     /// For each key the value of each row.
     pub cells: Vec<Vec<Cell>>,
     /// The rows that have an object, with it.
-    live: Vec<(usize, Record)>,
+    live: Vec<(usize, Shared)>,
+    /// The rows whose stored values are kept, with them.
+    encoded: Vec<(usize, Arc<Vec<u8>>)>,
+    /// Whether rows were left out because their values are damaged.
+    pub lacks_damaged: bool,
     basis: u64,
     binding: Arc<Binding>,
 }
@@ -63,21 +67,23 @@ impl Columns {
                 let message = "the sequence was never used: call its methods, not its state's";
                 exception(py, "InvalidArgumentError", message)
             })?;
-            let plan = {
-                let share = |record: &Record| record.clone_ref(py);
-                state.lock(py).plan_cells(span, keys, share)
+            let plan = { state.lock(py).plan_cells(span, keys, Shared::clone) };
+            let class = binding.record_class.get();
+            let key = |key: &String| {
+                PyResult::Ok(Key {
+                    name: PyString::intern(py, key).unbind(),
+                    is_date_time: key == DATE_TIME,
+                    place: class.place(py, key)?,
+                })
             };
-            let shape = binding.record_class.get().shape();
-            let key = |key: &String| Key {
-                name: PyString::intern(py, key).unbind(),
-                is_date_time: key == DATE_TIME,
-                place: shape.and_then(|shape| shape.place(key)),
-            };
+            let keys_read = keys.iter().map(key).collect::<PyResult<_>>()?;
             let mut columns = Self {
-                keys: keys.iter().map(key).collect(),
+                keys: keys_read,
                 times: Vec::new(),
                 cells: Vec::new(),
                 live: Vec::new(),
+                encoded: Vec::new(),
+                lacks_damaged: false,
                 basis: plan.basis,
                 binding,
             };
@@ -94,36 +100,34 @@ impl Columns {
         &mut self,
         py: Python<'_>,
         state: &SequenceState,
-        mut plan: CellPlan<Record>,
+        mut plan: CellPlan<Shared>,
         keys: &[String],
         last: bool,
     ) -> PyResult<bool> {
         let unread = std::mem::take(&mut plan.unread);
         let mut damaged = Vec::new();
-        // What is new to this process, such as a time zone, makes records go the slow way.
-        let (first, rest) = unread.split_at(unread.len().min(FIRST_PIECE));
-        for piece in first.chunks(FIRST_PIECE).chain(rest.chunks(PIECE)) {
+        let mut rest = unread.as_slice();
+        // What is new to this process, such as a time zone, makes records go the slow way: so a few
+        // come first.
+        let mut piece = FIRST_PIECE;
+        while !rest.is_empty() {
             py.check_signals()?;
-            let mut read = Vec::with_capacity(piece.len());
-            let found = self.read_piece(py, &plan, piece, keys)?;
-            for (Unread { row, .. }, found) in piece.iter().zip(found) {
-                let cells = match found {
-                    RowRead::Cells(cells) => cells,
-                    RowRead::Gone => return Ok(false),
-                    RowRead::Apart(pickle) => {
-                        let pickle = pickle.map_err(PyErr::from);
-                        let time = plan.times[*row];
-                        match state.make(py, &self.binding, self.basis, time, pickle) {
-                            Ok(Some(record)) => self.cells_of(py, &record)?,
-                            Ok(None) => return Ok(false),
-                            Err(error) if is_damage(py, &error) => {
-                                report(py, &error)?;
-                                damaged.push(*row);
-                                continue;
-                            }
-                            Err(error) => return Err(error),
-                        }
+            let found = self.read_piece(py, &plan, &rest[..piece.min(rest.len())])?;
+            let (rows, later) = rest.split_at(found.len());
+            (rest, piece) = (later, PIECE);
+            let (mut read, mut gone) = (Vec::with_capacity(rows.len()), Vec::new());
+            for (row, found) in rows.iter().zip(found) {
+                let cells = match self.settle(py, state, plan.times[*row], found)? {
+                    Settled::Cells(cells) => cells,
+                    Settled::Damaged => {
+                        damaged.push(*row);
+                        continue;
                     }
+                    Settled::Gone => {
+                        gone.push(plan.times[*row]);
+                        continue;
+                    }
+                    Settled::Changed => return Ok(false),
                 };
                 for (column, cell) in plan.columns.iter_mut().zip(cells) {
                     column[*row] = cell;
@@ -131,6 +135,10 @@ impl Columns {
                 read.push(*row);
             }
             state.lock(py).keep_cells(&plan, keys, &read);
+            if !gone.is_empty() {
+                forget(py, state, &gone)?;
+                return Ok(false);
+            }
         }
         if !unread.is_empty() && !last {
             state.run(py, |sequence, storage| {
@@ -150,65 +158,99 @@ impl Columns {
                 column[*row] = key.cell_of(&value, &mut zone)?;
             }
         }
+        self.lacks_damaged = !damaged.is_empty();
         self.take(plan, &damaged);
         Ok(true)
     }
 
     /// Takes over the rows of `plan` without those `left_out`, which are sorted.
-    fn take(&mut self, mut plan: CellPlan<Record>, left_out: &[usize]) {
+    fn take(&mut self, mut plan: CellPlan<Shared>, left_out: &[usize]) {
         if !left_out.is_empty() {
             let stays = |row: usize| left_out.binary_search(&row).is_err();
             retain(&mut plan.times, stays);
             for column in &mut plan.columns {
                 retain(column, stays);
             }
-            for (row, _) in &mut plan.live {
-                *row -= left_out.partition_point(|out| *out < *row);
-            }
+            let moved = |row: usize| row - left_out.partition_point(|out| *out < row);
+            plan.live.iter_mut().for_each(|(row, _)| *row = moved(*row));
+            plan.encoded.retain(|(row, _)| stays(*row));
+            plan.encoded.iter_mut().for_each(|(row, _)| *row = moved(*row));
         }
         self.times = plan.times;
         self.cells = plan.columns;
         self.live = plan.live;
+        self.encoded = plan.encoded;
     }
 
+    /// Reads some of the first of `rows`.
     fn read_piece(
         &self,
         py: Python<'_>,
-        plan: &CellPlan<Record>,
-        piece: &[Unread],
-        keys: &[String],
+        plan: &CellPlan<Shared>,
+        rows: &[usize],
     ) -> PyResult<Vec<RowRead>> {
-        let selection = Selection::new(self.binding.record_class.get().shape(), keys);
-        let times: Vec<i64> = piece.iter().map(|unread| plan.times[unread.row]).collect();
+        let places = self.keys.iter().map(|key| key.place.clone()).collect();
+        let selection = Selection::new(self.binding.record_class.get().shape(), places);
+        let times: Vec<i64> = rows.iter().map(|row| plan.times[*row]).collect();
         if self.binding.native {
             let storage = self.binding.open_storage(py)?;
-            let among = match piece {
-                [first, .., last] => last.row - first.row + 1,
-                _ => piece.len(),
-            };
-            return Ok(py.detach(|| read_rows(storage, &selection, &times, among))?);
+            return Ok(py.detach(|| read_rows(storage, &selection, &times, among(rows)))?);
         }
         // The database has its own way from stored values to pickles.
         let mut picker = selection.picker();
-        piece
-            .iter()
-            .zip(&times)
-            .map(|(unread, time)| {
-                let pickle = match &unread.value {
-                    Some(value) => Some(unpack(py, &self.binding, value)),
-                    None => fetch(py, &self.binding, *time)?,
-                };
-                Ok(match pickle {
-                    None => RowRead::Gone,
-                    Some(Ok(pickle)) => picker
-                        .pick(&pickle)
-                        .map_or_else(|| RowRead::Apart(Ok(pickle)), RowRead::Cells),
-                    Some(Err(error)) => {
-                        RowRead::Apart(Err(crate::Error::External(Box::new(error))))
-                    }
-                })
+        let read = |(row, time): (&usize, &i64)| {
+            Ok(match self.unpacked(py, &plan.encoded, *row, *time)? {
+                None => RowRead::Gone,
+                Some(Ok(pickle)) => picker
+                    .pick(&pickle)
+                    .map_or_else(|| RowRead::Apart(Some(Ok(pickle))), RowRead::Cells),
+                Some(Err(error)) => {
+                    RowRead::Apart(Some(Err(crate::Error::External(Box::new(error)))))
+                }
             })
-            .collect()
+        };
+        rows.iter().zip(&times).map(read).collect()
+    }
+
+    /// The values of the row at `time`, of which `found` was read.
+    fn settle(
+        &self,
+        py: Python<'_>,
+        state: &SequenceState,
+        time: i64,
+        found: RowRead,
+    ) -> PyResult<Settled> {
+        let pickle = match found {
+            RowRead::Cells(cells) => return Ok(Settled::Cells(cells)),
+            RowRead::Gone => None,
+            RowRead::Apart(Some(pickle)) => Some(pickle.map_err(PyErr::from)),
+            RowRead::Apart(None) => fetch(py, &self.binding, time)?,
+        };
+        let Some(pickle) = pickle else { return Ok(Settled::Gone) };
+        match state.make(py, &self.binding, self.basis, time, pickle) {
+            Ok(Some(record)) => Ok(Settled::Cells(self.cells_of(py, &record)?)),
+            Ok(None) => Ok(Settled::Changed),
+            Err(error) if is_damage(py, &error) => {
+                report(py, &error)?;
+                Ok(Settled::Damaged)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The pickle of a row of a database with its own way to it: of the value that is kept of it,
+    /// else of what the database holds.
+    fn unpacked(
+        &self,
+        py: Python<'_>,
+        encoded: &[(usize, Arc<Vec<u8>>)],
+        row: usize,
+        time: i64,
+    ) -> PyResult<Option<PyResult<Vec<u8>>>> {
+        match encoded.binary_search_by_key(&row, |(row, _)| *row) {
+            Ok(at) => Ok(Some(unpack(py, &self.binding, &encoded[at].1))),
+            Err(_) => fetch(py, &self.binding, time),
+        }
     }
 
     fn cells_of(&self, py: Python<'_>, record: &Record) -> PyResult<Box<[Cell]>> {
@@ -281,17 +323,16 @@ impl Columns {
                 }
             });
         }
-        for piece in asked.chunks(PIECE) {
+        let mut asked = asked.as_slice();
+        while !asked.is_empty() {
             py.check_signals()?;
-            let times: Vec<i64> = piece.iter().map(|at| self.times[rows[*at]]).collect();
-            let among = match piece {
-                [first, .., last] => rows[*last] - rows[*first] + 1,
-                _ => piece.len(),
-            };
-            let pickles = self.pickles(py, &times, among)?;
-            for ((at, time), pickle) in piece.iter().zip(times).zip(pickles) {
+            let piece = &asked[..asked.len().min(PIECE)];
+            let wanted: Vec<usize> = piece.iter().map(|at| rows[*at]).collect();
+            let pickles = self.pickles(py, &wanted)?;
+            asked = &asked[pickles.len()..];
+            for ((at, row), pickle) in piece.iter().zip(wanted).zip(pickles) {
                 if let Some(pickle) = pickle {
-                    objects[*at] = self.value_in(py, state, key, time, pickle)?;
+                    objects[*at] = self.value_in(py, state, key, self.times[row], pickle)?;
                 }
             }
         }
@@ -335,24 +376,23 @@ impl Columns {
         Ok(Cow::Owned(numbers))
     }
 
-    /// The pickles of the rows at `times`, `None` where storage no longer has one; `among` tells
-    /// how many rows lie between the first and the last.
-    fn pickles(
-        &self,
-        py: Python<'_>,
-        times: &[i64],
-        among: usize,
-    ) -> PyResult<Vec<Option<PyResult<Vec<u8>>>>> {
+    /// The pickles of some of the first of `rows`, `None` where storage no longer has one.
+    fn pickles(&self, py: Python<'_>, rows: &[usize]) -> PyResult<Vec<Option<PyResult<Vec<u8>>>>> {
+        let times: Vec<i64> = rows.iter().map(|row| self.times[*row]).collect();
         if !self.binding.native {
-            return times.iter().map(|time| fetch(py, &self.binding, *time)).collect();
+            let unpacked =
+                |(row, time): (&usize, &i64)| self.unpacked(py, &self.encoded, *row, *time);
+            return rows.iter().zip(&times).map(unpacked).collect();
         }
         let storage = self.binding.open_storage(py)?;
-        let read = py.detach(|| read_rows(storage, &Selection::nothing(), times, among))?;
-        let pickle = |read: RowRead| match read {
-            RowRead::Apart(pickle) => Some(pickle.map_err(PyErr::from)),
-            RowRead::Cells(_) | RowRead::Gone => None,
+        let nothing = Selection::nothing();
+        let read = py.detach(|| read_rows(storage, &nothing, &times, among(rows)))?;
+        let pickle = |(time, read): (&i64, RowRead)| match read {
+            RowRead::Apart(Some(pickle)) => Ok(Some(pickle.map_err(PyErr::from))),
+            RowRead::Apart(None) => fetch(py, &self.binding, *time),
+            RowRead::Cells(_) | RowRead::Gone => Ok(None),
         };
-        Ok(read.into_iter().map(pickle).collect())
+        times.iter().zip(read).map(pickle).collect()
     }
 
     /// The value of `key` in a stored record.
@@ -375,6 +415,37 @@ impl Columns {
             None => Ok(py.None().into_bound(py)),
         }
     }
+}
+
+/// What became of a row that was read.
+enum Settled {
+    Cells(Box<[Cell]>),
+    /// Its value is damaged.
+    Damaged,
+    /// Storage no longer holds it.
+    Gone,
+    /// It has changed since.
+    Changed,
+}
+
+/// How many rows lie between the first and the last of `rows`.
+fn among(rows: &[usize]) -> usize {
+    match rows {
+        [first, .., last] => last - first + 1,
+        _ => rows.len(),
+    }
+}
+
+/// Forgets rows that storage no longer holds, after looking whether it changed.
+fn forget(py: Python<'_>, state: &SequenceState, times: &[i64]) -> PyResult<()> {
+    state
+        .run(py, |sequence, storage| storage.map_or(Ok(()), |storage| sequence.refresh(storage)))?;
+    let gone: Vec<_> = {
+        let mut index = state.lock(py);
+        times.iter().map(|time| index.forget(*time)).collect()
+    };
+    drop(gone);
+    Ok(())
 }
 
 fn retain<T>(items: &mut Vec<T>, stays: impl Fn(usize) -> bool) {

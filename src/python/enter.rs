@@ -17,7 +17,7 @@ use super::datetime::{self, timestamp};
 use super::errors::exception;
 use super::record_class::RecordClass;
 use super::records::RecordsBase;
-use super::state::{Binding, SequenceState};
+use super::state::{Binding, SequenceState, Shared};
 use super::store::Store;
 use crate::sequence::{Index, Mark, Storage};
 use crate::store::Store as CoreStore;
@@ -111,7 +111,7 @@ fn adopt(state: &SequenceState, records: &Bound<'_, PyAny>) -> PyResult<()> {
         let mut index = state.lock(py);
         let cleared = index.clear_rows();
         for (time, record) in adopted {
-            index.insert(time, record, Mark::Put, None);
+            index.insert(time, Shared::new(record), Mark::Put, None);
         }
         cleared
     };

@@ -9,7 +9,7 @@ use super::datetime;
 use super::errors::is_damage;
 use super::iterator::RecordIterator;
 use super::save;
-use super::state::{Record, SequenceState, report};
+use super::state::{Record, SequenceState, Shared, report};
 use crate::interval::Span;
 use crate::sequence::{Index, Mark, Phase, Presence, Sequence};
 
@@ -112,7 +112,7 @@ impl SequenceState {
         let py = record.py();
         let time = datetime::second_of_record(record)?;
         let mark = if mark_dirty { Mark::Put } else { Mark::Held };
-        let record = record.clone().unbind();
+        let record = Shared::new(record.clone().unbind());
         let shown = record.clone_ref(py);
         let written = || {
             Python::attach(|py| {
@@ -373,7 +373,8 @@ impl SequenceState {
 
     /// Return a state of its own with the same rows and marks; live records are shared.
     pub fn fork(&self, py: Python<'_>) -> PyResult<Self> {
-        let index = self.lock(py).try_map(|record| PyResult::Ok(record.clone_ref(py)))?;
+        let share = |record: &Shared| PyResult::Ok(Shared::new(record.clone_ref(py)));
+        let index = self.lock(py).try_map(share)?;
         Ok(self.sibling(py, index))
     }
 
@@ -381,9 +382,12 @@ impl SequenceState {
         let py = slf.py();
         let deepcopy = py.import("copy")?.getattr("deepcopy")?;
         let this = slf.get();
-        let shared = this.lock(py).try_map(|record| PyResult::Ok(record.clone_ref(py)))?;
-        let index =
-            shared.try_map(|record| PyResult::Ok(deepcopy.call1((record, memo))?.unbind()))?;
+        let shared = this.lock(py).try_map(|record| PyResult::Ok(record.clone()))?;
+        let copy = |record: &Shared| {
+            let copy = deepcopy.call1((&**record, memo))?;
+            PyResult::Ok(Shared::new(copy.unbind()))
+        };
+        let index = shared.try_map(copy)?;
         let copy = Py::new(py, this.sibling(py, index))?;
         memo.set_item(slf.as_ptr() as usize, &copy)?;
         Ok(copy)
@@ -417,6 +421,7 @@ impl SequenceState {
         for record in records {
             let date_time = record.bind(py).getattr(intern!(py, "date_time"))?;
             let time = datetime::second_of(&date_time)?;
+            let record = Shared::new(record);
             if dirty.binary_search(&time).is_ok() {
                 index.insert(time, record, Mark::Put, None);
             } else {
@@ -433,7 +438,7 @@ impl SequenceState {
         // A lock that is held now belongs to a thread that keeps the records alive anyway.
         if let Ok(index) = self.sequence().mutex().try_lock() {
             for (_, record) in index.live() {
-                visit.call(record)?;
+                visit.call(&**record)?;
             }
         }
         self.visit_databases(&visit)

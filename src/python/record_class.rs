@@ -16,11 +16,11 @@ use super::datetime::second_of;
 use super::decode::{self, with_tree};
 use super::encode;
 use super::errors::exception;
-use super::state::Binding;
+use super::state::{Binding, Shared};
 use crate::codec::gzip::MAX_DECODED;
 use crate::codec::pickle_write::Writer;
 use crate::codec::{Node, NodeId, Tree, safe_globals};
-use crate::series::Shape;
+use crate::series::{Place, Shape};
 use crate::timestamp::Timestamp;
 
 /// The way from rows to records of one class, and back.
@@ -121,6 +121,22 @@ impl RecordClass {
         })
     }
 
+    /// Where plain records have the value of `key`. `None` if that is not known: what is neither a
+    /// field nor configured may be a property.
+    pub fn place(&self, py: Python<'_>, key: &str) -> PyResult<Option<Place>> {
+        let place = self.shape.as_ref().and_then(|shape| shape.place(key));
+        if !matches!(place, Some(Place::Configured(_))) {
+            return Ok(place);
+        }
+        let class = self.class.bind(py);
+        let Some(configured) = class.getattr_opt(intern!(py, "configured_data_keys"))? else {
+            return Ok(None);
+        };
+        let configured = configured.call0()?;
+        let known = !configured.is_none() && configured.contains(key)?;
+        Ok(place.filter(|_| known || !class.hasattr(key).unwrap_or(true)))
+    }
+
     /// The fields, if all of them are plain.
     pub fn shape(&self) -> Option<&Arc<Shape>> {
         self.shape.as_ref()
@@ -174,7 +190,7 @@ impl RecordClass {
     pub fn encode_all(
         &self,
         py: Python<'_>,
-        records: &[(i64, Py<PyAny>)],
+        records: &[(i64, Shared)],
     ) -> PyResult<Vec<(i64, Vec<u8>)>> {
         let mut writer = Writer::new();
         let mut pickles = Vec::with_capacity(records.len());

@@ -4,7 +4,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::state::{Record, SequenceState};
+use super::state::{SequenceState, Shared};
 use crate::codec::encode_all;
 use crate::sequence::Slot;
 use crate::store::MetadataChange;
@@ -22,11 +22,11 @@ pub fn save(
     let (plan, records) = {
         let mut index = state.lock(py);
         let plan = index.plan_save();
-        let records: Vec<(i64, Record)> = plan
+        let records: Vec<(i64, Shared)> = plan
             .puts
             .iter()
             .filter_map(|time| match index.rows().get(*time) {
-                Some(Slot::Live(record)) => Some((*time, record.clone_ref(py))),
+                Some(Slot::Live(record)) => Some((*time, record.clone())),
                 _ => None,
             })
             .collect();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use numpy::IntoPyArray;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
@@ -60,23 +61,30 @@ pub fn resample<'py>(
         boundary: boundary_named(py, boundary)?,
     };
     let state = state.get();
-    let query = state.run(py, |sequence, storage| {
-        window.query(|second, backwards| {
-            let span = if backwards {
-                Span::new(i64::MIN, second)
-            } else {
-                Span::new(second.saturating_add(1), i64::MAX)
-            };
-            sequence.neighbor(storage, span, backwards)
-        })
-    })?;
-    // Only where buckets begin within a second it matters where in its second a record lies.
-    let fraction = how.fraction(&query);
     let asked = keys.len();
-    if fraction > 0 {
-        keys.push(DATE_TIME.to_owned());
-    }
-    let columns = Columns::read(py, state, query.span(), &keys)?;
+    let (query, fraction, columns) = loop {
+        let query = state.run(py, |sequence, storage| {
+            window.query(|second, backwards| {
+                let span = if backwards {
+                    Span::new(i64::MIN, second)
+                } else {
+                    Span::new(second.saturating_add(1), i64::MAX)
+                };
+                sequence.neighbor(storage, span, backwards)
+            })
+        })?;
+        // Only where buckets begin within a second it matters where in its second a record lies.
+        let fraction = how.fraction(&query);
+        keys.truncate(asked);
+        if fraction > 0 {
+            keys.push(DATE_TIME.to_owned());
+        }
+        let columns = Columns::read(py, state, query.span(), &keys)?;
+        // A damaged record is no neighbour; but that may have come out only now.
+        if !columns.lacks_damaged {
+            break (query, fraction, columns);
+        }
+    };
     let times = if fraction > 0 {
         Cow::Owned(seconds_from(&columns.times, &columns.microseconds(asked), fraction))
     } else {
@@ -268,8 +276,7 @@ pub fn table<'py>(
         return Ok(None);
     }
     let rows = columns.rows(0, dropna).positions(columns.times.len());
-    let (micros, zone) = columns.instants(asked, &rows);
-    let zone = zone.map(|zone| zone_object(py, &zone)).transpose()?;
+    let (micros, zone) = columns.instants(py, state, asked, &rows)?;
     let typed = |column| typed(py, state, &columns, column, &rows, dumped);
     let typed = (0..asked).map(typed).collect::<PyResult<_>>()?;
     Ok(Some((micros.into_pyarray(py).into_any(), zone, typed)))
@@ -296,24 +303,48 @@ impl Columns {
 
     /// The microseconds since 1970 of these rows, and the zone if it is the same for all; `column`
     /// is that of the `date_time`.
-    fn instants(&self, column: usize, rows: &[usize]) -> (Vec<i64>, Option<Arc<ZoneName>>) {
-        let mut common: Option<Arc<ZoneName>> = None;
-        let mut mixed = false;
+    fn instants<'py>(
+        &self,
+        py: Python<'py>,
+        state: &SequenceState,
+        column: usize,
+        rows: &[usize],
+    ) -> PyResult<(Vec<i64>, Option<Bound<'py, PyAny>>)> {
+        let cells = &self.cells[column];
+        let mut zone: Option<&Arc<ZoneName>> = None;
+        let mut is_common = true;
         let mut micros = Vec::with_capacity(rows.len());
         for row in rows {
-            let mut micro = self.times[*row].saturating_mul(1_000_000);
-            if let Cell::DateTime { microsecond, zone } = &self.cells[column][*row] {
-                micro = micro.saturating_add(i64::from(*microsecond));
-                match &common {
-                    None => common = Some(Arc::clone(zone)),
-                    Some(common) => mixed |= !Arc::ptr_eq(common, zone) && common != zone,
-                }
-            } else {
-                mixed = true;
-            }
-            micros.push(micro);
+            let Cell::DateTime { microsecond, zone: other } = &cells[*row] else {
+                return self.instants_of_objects(py, state, column, rows);
+            };
+            let second = self.times[*row].saturating_mul(1_000_000);
+            micros.push(second.saturating_add(i64::from(*microsecond)));
+            let zone = zone.get_or_insert(other);
+            is_common &= Arc::ptr_eq(zone, other) || *zone == other;
         }
-        (micros, common.filter(|_| !mixed))
+        let zone = zone.filter(|_| is_common).map(|zone| zone_object(py, zone)).transpose()?;
+        Ok((micros, zone))
+    }
+
+    /// The same where the times are no plain ones.
+    fn instants_of_objects<'py>(
+        &self,
+        py: Python<'py>,
+        state: &SequenceState,
+        column: usize,
+        rows: &[usize],
+    ) -> PyResult<(Vec<i64>, Option<Bound<'py, PyAny>>)> {
+        let mut zone: Option<Bound<'py, PyAny>> = None;
+        let mut is_common = true;
+        let mut micros = Vec::with_capacity(rows.len());
+        for date_time in self.objects(py, state, column, rows)? {
+            micros.push(microsecond_of(&date_time)?);
+            let other = date_time.getattr(intern!(py, "tzinfo"))?;
+            let zone = zone.get_or_insert_with(|| other.clone());
+            is_common = is_common && zone.eq(&other)?;
+        }
+        Ok((micros, zone.filter(|_| is_common)))
     }
 }
 
@@ -375,7 +406,7 @@ fn number(cell: &Cell) -> f64 {
 pub fn meter_energy<'py>(
     py: Python<'py>,
     state: &Bound<'py, SequenceState>,
-    key: String,
+    key: &str,
     start: Option<&Bound<'py, PyAny>>,
     end: Option<&Bound<'py, PyAny>>,
     interval: i64,
@@ -391,16 +422,16 @@ pub fn meter_energy<'py>(
         start.map_or(i64::MIN, |start| margin(start, max_gap.saturating_mul(-2))),
         end.map_or(i64::MAX, |end| margin(end, max_gap.saturating_add(2))),
     );
-    let columns = Columns::read(py, state.get(), span, &[key])?;
-    let cells = &columns.cells[0];
+    let state = state.get();
+    let columns = Columns::read(py, state, span, &[key.to_owned()])?;
+    let cells = columns.numbers(py, state, 0)?;
     let is_reading = |cell: &Cell| matches!(cell, Cell::Int(_) | Cell::Float(_));
     if !cells.iter().any(is_reading)
-        && let Some(other) = cells.iter().find(|cell| **cell != Cell::None)
+        && let Some(row) = cells.iter().position(|cell| !matches!(cell, Cell::None))
     {
-        return Err(crate::Error::Type(format!(
-            "the key has no meter readings: expected numbers, found {other:?}"
-        ))
-        .into());
+        let found = columns.objects(py, state, 0, &[row])?;
+        let message = format!("'{key}' has no meter readings: expected numbers, found {found:?}");
+        return Err(exception(py, "ArgumentTypeError", message));
     }
     let rules = MeterRules { max_gap: Some(max_gap), reset_below, jitter };
     let energy = py.detach(|| {

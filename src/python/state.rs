@@ -1,6 +1,7 @@
 //! `_core.SequenceState`: the state of one sequence, asked and changed from Python.
 
 use std::collections::BTreeSet;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
@@ -57,7 +58,27 @@ impl Binding {
 /// A record as Python holds it.
 pub type Record = Py<PyAny>;
 
-impl Handle for Record {
+/// A record as its row holds it. Copies share one reference of Python's, whose count thus tells
+/// whether anybody else holds the record, whatever we are doing with it.
+#[derive(Clone)]
+pub struct Shared(Arc<Record>);
+
+impl Shared {
+    /// Holds `record`.
+    pub fn new(record: Record) -> Self {
+        Self(Arc::new(record))
+    }
+}
+
+impl Deref for Shared {
+    type Target = Record;
+
+    fn deref(&self) -> &Record {
+        &self.0
+    }
+}
+
+impl Handle for Shared {
     fn held(index: &Mutex<Index<Self>>, only: Option<&BTreeSet<i64>>) -> BTreeSet<i64> {
         Python::attach(|py| {
             // Counting may run Python code (a collection), so it is done on references of our own
@@ -65,11 +86,11 @@ impl Handle for Record {
             let records: Vec<(i64, Self)> = lock(py, index)
                 .clean()
                 .filter(|(time, _)| only.is_none_or(|only| only.contains(time)))
-                .map(|(time, record)| (time, record.clone_ref(py)))
+                .map(|(time, record)| (time, record.clone()))
                 .collect();
-            let count = |object: &Self| references(py, object).unwrap_or(usize::MAX);
+            let count = |object: &Record| references(py, object).unwrap_or(usize::MAX);
             let probe = PyDict::new(py).into_any().unbind();
-            let ours = count(&probe) + 1;
+            let ours = count(&probe);
             records
                 .into_iter()
                 .filter(|(_, record)| count(record) > ours)
@@ -102,7 +123,7 @@ fn references(py: Python<'_>, object: &Record) -> PyResult<usize> {
 /// The state of one sequence: its known rows and what is pending.
 #[pyclass(frozen, module = "eosdb._core")]
 pub struct SequenceState {
-    sequence: Sequence<Record>,
+    sequence: Sequence<Shared>,
     /// The database that was assigned to the sequence, if any.
     database: Mutex<Option<Py<PyAny>>>,
     binding: Mutex<Option<Arc<Binding>>>,
@@ -116,7 +137,7 @@ pub struct SequenceState {
 
 impl SequenceState {
     /// The state with `index`, bound to what `binding` says.
-    pub fn new(index: Index<Record>, binding: Option<Arc<Binding>>, owner: usize) -> Self {
+    pub fn new(index: Index<Shared>, binding: Option<Arc<Binding>>, owner: usize) -> Self {
         Self {
             sequence: index.into(),
             storage_initialized: AtomicBool::new(binding.is_some()),
@@ -128,7 +149,7 @@ impl SequenceState {
     }
 
     /// The rows and marks.
-    pub fn sequence(&self) -> &Sequence<Record> {
+    pub fn sequence(&self) -> &Sequence<Shared> {
         &self.sequence
     }
 
@@ -147,7 +168,7 @@ impl SequenceState {
     }
 
     /// A state of its own with `index`, bound as this one is.
-    pub fn sibling(&self, py: Python<'_>, index: Index<Record>) -> Self {
+    pub fn sibling(&self, py: Python<'_>, index: Index<Shared>) -> Self {
         let binding = self.binding(py).map(|binding| Arc::new(binding.duplicate(py)));
         let sibling = Self::new(index, binding, 0);
         sibling.assign(py, self.assigned(py));
@@ -218,7 +239,7 @@ impl SequenceState {
     pub fn run<T: Send>(
         &self,
         py: Python<'_>,
-        work: impl FnOnce(&Sequence<Record>, Option<&Storage>) -> crate::Result<T> + Send,
+        work: impl FnOnce(&Sequence<Shared>, Option<&Storage>) -> crate::Result<T> + Send,
     ) -> PyResult<T> {
         let binding = self.binding(py);
         let storage = binding.as_ref().and_then(|binding| binding.storage.as_ref());
@@ -227,7 +248,7 @@ impl SequenceState {
     }
 
     /// The index, locked; waits detached.
-    pub fn lock<'a>(&'a self, py: Python<'_>) -> MutexGuard<'a, Index<Record>> {
+    pub fn lock<'a>(&'a self, py: Python<'_>) -> MutexGuard<'a, Index<Shared>> {
         lock(py, self.sequence.mutex())
     }
 
@@ -293,7 +314,7 @@ impl SequenceState {
         pickle: PyResult<Vec<u8>>,
     ) -> PyResult<Option<Record>> {
         let Some(record) = self.make(py, binding, basis, time, pickle)? else { return Ok(None) };
-        let kept = self.lock(py).set_live(basis, time, record.clone_ref(py));
+        let kept = self.lock(py).set_live(basis, time, Shared::new(record.clone_ref(py)));
         Ok(kept.is_ok().then_some(record))
     }
 

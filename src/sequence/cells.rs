@@ -4,7 +4,6 @@
 //! same again costs neither storage nor decoding. A row with an object is never answered from
 //! here, whatever was kept before it got one.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::index::{Index, Slot};
@@ -13,7 +12,7 @@ use crate::interval::Span;
 use crate::series::Cell;
 
 /// The most values that are kept; beyond, the keys that were not asked for the longest time go.
-/// 24 bytes each, so about 50 MB.
+/// 24 bytes each, so about 50 MB, and texts.
 const MOST_CELLS: usize = 2 << 20;
 
 /// The values that are kept, by key.
@@ -46,25 +45,17 @@ impl Cells {
         &mut self.columns[last].1
     }
 
-    /// Drops the keys of former calls until the rest is small enough.
-    fn shrink(&mut self, keys: &[String]) {
+    /// Drops the keys that were not asked for the longest time until the rest is small enough; the
+    /// last one stays.
+    fn shrink(&mut self) {
         let mut size: usize = self.columns.iter().map(|(_, cells)| cells.len()).sum();
-        let asked: HashSet<&String> = keys.iter().collect();
-        self.columns.retain(|(key, cells)| {
-            let keep = size <= MOST_CELLS || asked.contains(key);
-            size -= if keep { 0 } else { cells.len() };
+        let mut left = self.columns.len();
+        self.columns.retain(|(_, cells)| {
+            let keep = size <= MOST_CELLS || left == 1;
+            (size, left) = if keep { (size, left) } else { (size - cells.len(), left - 1) };
             keep
         });
     }
-}
-
-/// A row whose values have to be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unread {
-    /// Its position in the table.
-    pub row: usize,
-    /// Its stored value, where that is kept.
-    pub value: Option<Arc<Vec<u8>>>,
 }
 
 /// The values of some keys over the rows of a span, as far as they are known.
@@ -76,8 +67,10 @@ pub struct CellPlan<R> {
     pub columns: Vec<Vec<Cell>>,
     /// The rows that have an object, with it: the object knows their values.
     pub live: Vec<(usize, R)>,
-    /// The rows to be read from storage.
-    pub unread: Vec<Unread>,
+    /// The rows whose values have to be read.
+    pub unread: Vec<usize>,
+    /// The rows whose stored values are kept, with them, in the order of the rows.
+    pub encoded: Vec<(usize, Arc<Vec<u8>>)>,
     /// The state of storage the plan was made for.
     pub basis: u64,
     epoch: u64,
@@ -152,6 +145,7 @@ impl<R> Index<R> {
             columns: keys.iter().map(|_| Vec::with_capacity(rows)).collect(),
             live: Vec::new(),
             unread: Vec::new(),
+            encoded: Vec::new(),
             basis: self.basis,
             epoch: self.cells.epoch,
         };
@@ -171,19 +165,15 @@ impl<R> Index<R> {
             }
             missing.sort_unstable();
             missing.dedup();
-            let live = slots.iter().enumerate().filter_map(|(at, slot)| match slot {
-                Slot::Live(record) => Some((first + at, record)),
-                Slot::Stored | Slot::Encoded(_) => None,
-            });
-            plan.live.extend(live.map(|(row, record)| (row, share(record))));
-            plan.unread.extend(missing.iter().filter_map(|at| {
-                let row = first + at;
-                match &slots[*at] {
-                    Slot::Live(_) => None,
-                    Slot::Stored => Some(Unread { row, value: None }),
-                    Slot::Encoded(value) => Some(Unread { row, value: Some(Arc::clone(value)) }),
+            for (at, slot) in slots.iter().enumerate() {
+                match slot {
+                    Slot::Stored => {}
+                    Slot::Live(record) => plan.live.push((first + at, share(record))),
+                    Slot::Encoded(value) => plan.encoded.push((first + at, Arc::clone(value))),
                 }
-            }));
+            }
+            let unread = missing.iter().filter(|at| !matches!(slots[**at], Slot::Live(_)));
+            plan.unread.extend(unread.map(|at| first + at));
         }
         plan
     }
@@ -202,7 +192,7 @@ impl<R> Index<R> {
                 }
             }
         }
-        self.cells.shrink(keys);
+        self.cells.shrink();
     }
 
     /// Tells whether nobody else has changed storage since `plan` was made, as far as is known.

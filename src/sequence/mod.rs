@@ -12,7 +12,7 @@ mod rows;
 mod storage;
 mod values;
 
-pub use cells::{CellPlan, Unread};
+pub use cells::CellPlan;
 pub use changes::{Mark, SavePlan};
 pub use driver::{Encoded, Handle, Sequence};
 pub use index::{FoundRow, Index, LoadPlan, NeighborPlan, Phase, Presence, Slot};

@@ -78,48 +78,51 @@ impl Storage {
         times: &[i64],
         mut visit: impl FnMut(usize, Option<&[u8]>),
     ) -> Result<()> {
+        self.look_up(times, |at, value| {
+            visit(at, value);
+            ControlFlow::Continue(())
+        })
+    }
+
+    fn look_up(
+        &self,
+        times: &[i64],
+        mut visit: impl FnMut(usize, Option<&[u8]>) -> ControlFlow<()>,
+    ) -> Result<()> {
         let mut keys = times
             .iter()
             .map(|time| Timestamp::from_seconds(*time).map_or([0; 16], Timestamp::to_key));
         let mut at = 0;
         self.store.get_many(self.name(), &mut keys, &mut |_, value| {
-            visit(at, value);
             at += 1;
-            ControlFlow::Continue(())
+            visit(at - 1, value)
         })
     }
 
     /// Shows the value that is stored at each of `times`, ascending, with its position, from one
-    /// snapshot. `among` tells how many rows lie between the first and the last of them: a scan
-    /// is the faster way to most of them, a lookup each to few.
+    /// snapshot, until `visit` breaks. `among` tells how many rows lie between the first and the
+    /// last of them: a scan is the faster way to most of them, a lookup each to few.
     pub(super) fn read_many(
         &self,
         times: &[i64],
         among: usize,
-        mut visit: impl FnMut(usize, &[u8]),
+        mut visit: impl FnMut(usize, &[u8]) -> ControlFlow<()>,
     ) -> Result<()> {
         let (Some(first), Some(last)) = (times.first(), times.last()) else { return Ok(()) };
         if among > times.len().saturating_mul(LOOKUP_COST) {
-            return self.get_many(times, |at, value| {
-                if let Some(value) = value {
-                    visit(at, value);
-                }
+            return self.look_up(times, |at, value| match value {
+                Some(value) => visit(at, value),
+                None => ControlFlow::Continue(()),
             });
         }
         let mut at = 0;
-        self.scan_with(
-            Span::new(*first, last.saturating_add(1)),
-            Order::Ascending,
-            |time, value| {
-                while times.get(at).is_some_and(|wanted| *wanted < time) {
-                    at += 1;
-                }
-                if times.get(at) == Some(&time) {
-                    visit(at, value);
-                }
-                ControlFlow::Continue(())
-            },
-        )
+        let span = Span::new(*first, last.saturating_add(1));
+        self.scan_with(span, Order::Ascending, |time, value| {
+            while times.get(at).is_some_and(|wanted| *wanted < time) {
+                at += 1;
+            }
+            if times.get(at) == Some(&time) { visit(at, value) } else { ControlFlow::Continue(()) }
+        })
     }
 
     /// The rows of `span`, with their values where the store is slow to read single ones.

@@ -11,6 +11,10 @@ const SECOND: i64 = 1_000_000;
 
 const MOST_BUCKETS: u64 = 100_000_000;
 
+/// More readings than this, one after the other, are not taken for wrong: looking for the end of
+/// them must not make the time grow by the square of the readings.
+const MOST_WRONG: usize = 1_000;
+
 /// How gaps, dips and resets of a meter are told apart.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MeterRules {
@@ -65,7 +69,7 @@ impl MeterRules {
     }
 
     /// How many of the readings after `before` are wrong: those of a drop from which the meter
-    /// returns at one stroke to where it was, before there is a gap.
+    /// returns at one stroke to where it was, before there is a gap. [`MOST_WRONG`] at most.
     fn wrong_readings(
         &self,
         before: Reading,
@@ -76,7 +80,7 @@ impl MeterRules {
         if !drops || before.value <= 0.0 {
             return None;
         }
-        for (wrong, reading) in (1..).zip(following) {
+        for (wrong, reading) in (1..=MOST_WRONG).zip(following) {
             if self.is_gap(before, reading) {
                 return None;
             }
@@ -126,7 +130,7 @@ pub struct Energy {
 /// say:
 ///
 /// - after a drop from which the meter returns at one stroke, within `max_gap`, to where it was, up
-///   to `jitter`: the readings in between are wrong and ignored;
+///   to `jitter`: the readings in between, up to 1,000, are wrong and ignored;
 /// - more than `max_gap` apart: unknown, a gap stays a gap;
 /// - `b >= a`: by `b - a`;
 /// - a drop to at most `reset_below * a`, `a` above zero: a reset, by `b`, or 0 where that is
@@ -152,7 +156,8 @@ pub struct Energy {
 ///
 /// # Errors
 /// [`Error::Invalid`] if `times` and `readings` differ in length, `times` do not ascend, `interval`
-/// is not positive, a rule is outside its range, or there were more than 100 million buckets.
+/// is not positive, a rule is outside its range, there were more than 100 million buckets, or there
+/// is no memory for them.
 /// [`Error::TimeRange`] if a time, or the start of the first bucket, is more microseconds from 1970
 /// than an `i64` holds.
 ///
@@ -207,7 +212,7 @@ pub fn energy(
     let Some(grid) = Grid::new(ends, start, end, interval)? else {
         return Ok(Energy { first: start.unwrap_or(0), values: Vec::new() });
     };
-    let mut buckets = Buckets::new(grid);
+    let mut buckets = Buckets::new(grid)?;
     if let Some(mut before) = readings.next() {
         while let Some(mut after) = readings.next() {
             let following = std::iter::once(after).chain(readings.clone());
@@ -290,14 +295,17 @@ struct Buckets {
 }
 
 impl Buckets {
-    fn new(grid: Grid) -> Self {
-        Self {
-            grid,
-            current: 0,
-            until: grid.first.saturating_add(grid.interval),
-            sum: Sum::default(),
-            values: vec![f64::NAN; grid.count],
+    fn new(grid: Grid) -> Result<Self> {
+        let mut values = Vec::new();
+        if values.try_reserve_exact(grid.count).is_err() {
+            return Err(Error::Invalid(format!(
+                "there is no memory for {} buckets: take a longer interval or a shorter window",
+                grid.count
+            )));
         }
+        values.resize(grid.count, f64::NAN);
+        let until = grid.first.saturating_add(grid.interval);
+        Ok(Self { grid, current: 0, until, sum: Sum::default(), values })
     }
 
     /// Adds what the meter rose over `[from, to)`, which is not before the one added last.

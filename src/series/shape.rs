@@ -195,14 +195,11 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// The values of `keys` in records of a class of this `shape`, `None` if it is not plain.
+    /// The values at `places` in records of a class of this `shape`. Without all of that, records
+    /// have to be made.
     #[must_use]
-    pub fn new(shape: Option<&Arc<Shape>>, keys: &[String]) -> Self {
-        let places = shape.and_then(|shape| {
-            let places: Option<Vec<_>> = keys.iter().map(|key| shape.place(key)).collect();
-            Some((Arc::clone(shape), places?))
-        });
-        Self { places }
+    pub fn new(shape: Option<&Arc<Shape>>, places: Option<Vec<Place>>) -> Self {
+        Self { places: shape.map(Arc::clone).zip(places) }
     }
 
     /// No values at all: every record is handed out as it is.
