@@ -2,11 +2,13 @@
 //!
 //! A reader follows a row through the modules from left to right:
 //! instant ([`timestamp`], [`interval`]) → key and bytes ([`store`], [`codec`]) → row and plan
-//! ([`sequence`]) → column, bucket and array ([`series`]). Nothing here knows Python; the bindings live behind the feature `python`.
+//! ([`sequence`]) → column, bucket and array ([`series`]) → fewer rows ([`retention`]). Nothing here
+//! knows Python; the bindings live behind the feature `python`.
 
 pub mod codec;
 pub mod error;
 pub mod interval;
+pub mod retention;
 pub mod sequence;
 pub mod series;
 pub mod store;

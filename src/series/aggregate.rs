@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Range;
 
 use super::cell::Cell;
-use super::numbers::{is_nothing, number};
+use super::numbers::{Kind, is_nothing, kind, number};
 
 /// How the readings of a bucket become one value. Readings that are nothing or NaN do not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,52 @@ impl fmt::Display for Aggregation {
     }
 }
 
+impl Aggregation {
+    /// One number for the readings, by an aggregation that makes one of them alone; `None` if they
+    /// are not all numbers or truth values, or have no such number.
+    pub(crate) fn number(self, cells: &[Cell]) -> Option<f64> {
+        let value = match self {
+            _ if !matches!(kind(cells), Ok(Kind::Numbers { .. })) => f64::NAN,
+            Self::Mean => Sum::<true>::of(cells).mean(),
+            Self::Min => min(cells),
+            Self::Max => max(cells),
+            Self::Sum => sum(cells),
+            Self::CircularMean => circular_mean(cells),
+            Self::TimeWeightedMean | Self::First | Self::Last | Self::Mode => f64::NAN,
+        };
+        (!value.is_nan()).then_some(value)
+    }
+
+    /// The mean of readings within `range`, each with the seconds for which it holds; `None` if
+    /// they are not all numbers or truth values, or hold for no time.
+    pub(crate) fn weighted_mean(cells: &[Cell], held: &[(usize, f64)]) -> Option<f64> {
+        let (mut sum, mut seconds) = (Sum::<true>::default(), 0.0);
+        let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
+        for (index, time) in held.iter().filter(|(_, time)| *time > 0.0) {
+            let value = number(&cells[*index]);
+            if value.is_nan() {
+                return None;
+            }
+            sum.add(value * time);
+            seconds += time;
+            (min, max) = (min.min(value), max.max(value));
+        }
+        let mean = sum.total() / seconds;
+        // Rounding must not move it out of the values, nor a constant off itself.
+        (!mean.is_nan()).then(|| mean.clamp(min, max))
+    }
+
+    /// The index of the reading within `range` that stands for all of them; the last one where no
+    /// reading is picked out by this aggregation. `None` if there is none.
+    pub(crate) fn pick(self, cells: &[Cell], range: Range<usize>) -> Option<usize> {
+        match self {
+            Self::First => first(cells, range),
+            Self::Mode => Modes::default().mode(cells, range),
+            _ => last(cells, range),
+        }
+    }
+}
+
 /// A sum of numbers other than NaN; `COMPENSATED`, it carries rounding errors along (Kahan).
 #[derive(Debug, Default)]
 pub(super) struct Sum<const COMPENSATED: bool> {
@@ -57,6 +103,15 @@ pub(super) struct Sum<const COMPENSATED: bool> {
 }
 
 impl<const COMPENSATED: bool> Sum<COMPENSATED> {
+    /// The sum of the readings that are numbers.
+    fn of(cells: &[Cell]) -> Self {
+        let mut sum = Self::default();
+        for cell in cells {
+            sum.add(number(cell));
+        }
+        sum
+    }
+
     /// Adds `value` unless it is NaN.
     #[inline]
     pub(super) fn add(&mut self, value: f64) {
@@ -101,11 +156,7 @@ pub(super) fn max(cells: &[Cell]) -> f64 {
 
 /// The sum of the readings that are numbers; NaN of none.
 pub(super) fn sum(cells: &[Cell]) -> f64 {
-    let mut sum = Sum::<true>::default();
-    for cell in cells {
-        sum.add(number(cell));
-    }
-    sum.total()
+    Sum::<true>::of(cells).total()
 }
 
 /// The mean direction of readings in degrees, in `[0, 360)`; NaN of none, of an infinite one, and

@@ -5,6 +5,8 @@
 //! one by one, and readings that are wrong by those around them, so an answer depends on no reading
 //! but those near its window.
 
+use super::cell::Cell;
+use super::numbers::number;
 use crate::error::{Error, Result};
 
 const SECOND: i64 = 1_000_000;
@@ -37,7 +39,7 @@ impl Default for MeterRules {
 }
 
 impl MeterRules {
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         if let Some(max_gap) = self.max_gap.filter(|seconds| *seconds < 0) {
             return Err(Error::Invalid(format!(
                 "max_gap must not be negative, but is {max_gap} s"
@@ -54,44 +56,82 @@ impl MeterRules {
     }
 
     /// Whether two readings are so far apart that the meter's rise between them is unknown.
-    fn is_gap(&self, before: Reading, after: Reading) -> bool {
+    pub(crate) fn is_gap(&self, before: Reading, after: Reading) -> bool {
         let max_gap = self.max_gap.map(|seconds| seconds.saturating_mul(SECOND).unsigned_abs());
         max_gap.is_some_and(|max_gap| after.at.abs_diff(before.at) > max_gap)
     }
 
     /// Whether a reading may be that of a meter which did not move since the one before.
-    fn is_jitter(&self, before: Reading, after: Reading) -> bool {
+    pub(crate) fn is_jitter(&self, before: Reading, after: Reading) -> bool {
         (after.value - before.value).abs() <= self.jitter * before.value.abs()
     }
 
-    fn is_reset(&self, before: Reading, after: Reading) -> bool {
+    pub(crate) fn is_reset(&self, before: Reading, after: Reading) -> bool {
         before.value > 0.0 && after.value <= self.reset_below * before.value
     }
 
-    /// How many of the readings after `before` are wrong: those of a drop from which the meter
-    /// returns at one stroke to where it was, before there is a gap. [`MOST_WRONG`] at most.
-    fn wrong_readings(
-        &self,
-        before: Reading,
-        mut following: impl Iterator<Item = Reading>,
-    ) -> Option<usize> {
-        let first = following.next()?;
+    /// Looks at the readings after `before`, and tells how many of them are wrong: those of a drop
+    /// from which the meter returns at one stroke to where it was, before there is a gap.
+    fn look_ahead(&self, before: Reading, mut following: impl Iterator<Item = Reading>) -> Outlook {
+        let mut outlook = Outlook { wrong: 0, doubted: 0, worn_down: false };
+        let Some(first) = following.next() else { return outlook };
         let drops = first.value < before.value && !self.is_jitter(before, first);
         if !drops || before.value <= 0.0 {
-            return None;
+            return outlook;
         }
-        for (wrong, reading) in (1..=MOST_WRONG).zip(following) {
-            if self.is_gap(before, reading) {
-                return None;
+        outlook.doubted = 1;
+        for reading in following.take(MOST_WRONG) {
+            let is_gap = self.is_gap(before, reading);
+            if !is_gap && self.is_jitter(before, reading) {
+                return Outlook { wrong: outlook.doubted, doubted: 0, worn_down: false };
             }
-            if self.is_jitter(before, reading) {
-                return Some(wrong);
-            }
-            if !self.is_reset(before, reading) && !self.is_jitter(first, reading) {
-                return None;
+            outlook.doubted += 1;
+            if is_gap || !self.is_reset(before, reading) && !self.is_jitter(first, reading) {
+                return outlook;
             }
         }
-        None
+        outlook.worn_down = outlook.doubted > MOST_WRONG;
+        outlook
+    }
+
+    /// Whether neither of two readings after the drop from the first to the second of `drop` tells
+    /// if the drop was real; then no value between them does.
+    pub(crate) fn leave_open(
+        &self,
+        drop: (Reading, Reading),
+        one: Reading,
+        other: Reading,
+    ) -> bool {
+        let (before, first) = drop;
+        let both = |says: &dyn Fn(Reading) -> bool| says(one) && says(other);
+        both(&|reading| !self.is_jitter(before, reading))
+            && (both(&|reading| self.is_reset(before, reading))
+                || both(&|reading| self.is_jitter(first, reading)))
+    }
+
+    /// What a cell says of a meter, `None` if nothing.
+    pub(crate) fn reading(second: i64, cell: &Cell) -> Option<Reading> {
+        Reading::new(second, number(cell))
+    }
+
+    /// The pairs of neighbouring right readings.
+    pub(crate) fn pairs(
+        &self,
+        mut readings: impl Iterator<Item = Reading> + Clone,
+    ) -> impl Iterator<Item = Pair> {
+        let mut former = readings.next();
+        std::iter::from_fn(move || {
+            let before = former?;
+            let mut after = readings.next()?;
+            let following = std::iter::once(after).chain(readings.clone());
+            let Outlook { wrong, doubted, worn_down } = self.look_ahead(before, following);
+            if wrong > 0 {
+                after = readings.nth(wrong - 1)?;
+            }
+            former = Some(after);
+            let increase = self.increase(before, after);
+            Some(Pair { before, after, wrong, doubted, worn_down, increase })
+        })
     }
 
     /// By how much the meter rose between two neighbouring readings, `None` if that is unknown.
@@ -203,37 +243,57 @@ pub fn energy(
     for second in times.first().into_iter().chain(times.last()) {
         second.checked_mul(SECOND).ok_or(Error::TimeRange { seconds: *second })?;
     }
-    let mut readings = times
-        .iter()
-        .zip(readings)
-        .filter(|(_, value)| value.is_finite())
-        .map(|(second, value)| Reading { at: second * SECOND, value: *value });
+    let readings =
+        times.iter().zip(readings).filter_map(|(second, value)| Reading::new(*second, *value));
     let ends = readings.clone().next().zip(readings.clone().next_back());
     let Some(grid) = Grid::new(ends, start, end, interval)? else {
         return Ok(Energy { first: start.unwrap_or(0), values: Vec::new() });
     };
     let mut buckets = Buckets::new(grid)?;
-    if let Some(mut before) = readings.next() {
-        while let Some(mut after) = readings.next() {
-            let following = std::iter::once(after).chain(readings.clone());
-            if let Some(wrong) = rules.wrong_readings(before, following) {
-                let Some(right) = readings.nth(wrong - 1) else { break };
-                after = right;
-            }
-            if let Some(increase) = rules.increase(before, after) {
-                buckets.spread(increase, before.at, after.at);
-            }
-            before = after;
+    for Pair { before, after, increase, .. } in rules.pairs(readings) {
+        if let Some(increase) = increase {
+            buckets.spread(increase, before.at, after.at);
         }
     }
     Ok(Energy { first: grid.first, values: buckets.values })
 }
 
+/// A meter's reading.
 #[derive(Debug, Clone, Copy)]
-struct Reading {
+pub(crate) struct Reading {
     /// Microseconds since 1970.
-    at: i64,
-    value: f64,
+    pub(crate) at: i64,
+    /// Finite.
+    pub(crate) value: f64,
+}
+
+impl Reading {
+    /// `None` if the value is not finite.
+    fn new(second: i64, value: f64) -> Option<Self> {
+        value.is_finite().then_some(Self { at: second.saturating_mul(SECOND), value })
+    }
+}
+
+/// Two neighbouring right readings.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pair {
+    pub(crate) before: Reading,
+    pub(crate) after: Reading,
+    /// How many wrong readings lie between them.
+    pub(crate) wrong: usize,
+    /// How many readings after `before` it took to believe in a drop; 0 without one.
+    pub(crate) doubted: usize,
+    /// Whether the drop is believed in only because so many readings stayed below.
+    pub(crate) worn_down: bool,
+    /// By how much the meter rose, `None` if that is unknown.
+    pub(crate) increase: Option<f64>,
+}
+
+/// What the readings after one say of it, as in [`Pair`].
+struct Outlook {
+    wrong: usize,
+    doubted: usize,
+    worn_down: bool,
 }
 
 /// Where the buckets lie: at least one, in microseconds since 1970.

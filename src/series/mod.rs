@@ -17,6 +17,7 @@ mod window;
 pub use aggregate::Aggregation;
 pub use cell::{Cell, ZoneName};
 pub use energy::{Energy, MeterRules, energy};
+pub(crate) use energy::{Pair, Reading};
 pub use fill::Fill;
 pub use numbers::numbers;
 pub use resample::{Resampled, Resampling, Values, resample, seconds_from};
