@@ -10,6 +10,8 @@ mod energy;
 mod energy_properties;
 #[path = "series/invariants.rs"]
 mod invariants;
+#[path = "series/layout.rs"]
+mod layout;
 #[path = "series/numbers.rs"]
 mod numbers;
 #[path = "series/upstream.rs"]

@@ -79,23 +79,12 @@ impl Tree<'_> {
             return None;
         }
         let (mut parts, zone) = if PENDULUM_CLASSES.contains(&(module, name)) {
-            let &[year, month, day, hour, minute, second, microsecond, zone] = args else {
-                return None;
-            };
-            let parts = DateTimeParts {
-                module,
-                name,
-                year: self.int(year)?,
-                month: self.int(month)?,
-                day: self.int(day)?,
-                hour: self.int(hour)?,
-                minute: self.int(minute)?,
-                second: self.int(second)?,
-                microsecond: self.int(microsecond)?,
-                fold: 0,
-                zone: None,
-            };
-            (parts, Some(zone))
+            let (numbers, zone) = pendulum_args(args)?;
+            let mut values = [0; 7];
+            for (value, number) in values.iter_mut().zip(numbers) {
+                *value = self.int(*number)?;
+            }
+            (DateTimeParts::naive(module, name, values)?, Some(zone))
         } else if (module, name) == ("datetime", "datetime") {
             let (packed, zone) = match *args {
                 [packed] => (packed, None),
@@ -129,6 +118,14 @@ impl Tree<'_> {
             parts.zone = Some(self.zone(zone)?);
         }
         parts.is_valid().then_some(parts)
+    }
+
+    /// The numbers, from year to microsecond, of a value of one of pendulum's classes that
+    /// [`date_time`](Self::date_time) recognises.
+    #[must_use]
+    pub fn date_time_numbers(&self, id: NodeId) -> Option<&[NodeId; 7]> {
+        let Node::Tuple(args) = self.node(self.plain_call(id)?.args) else { return None };
+        Some(pendulum_args(args)?.0)
     }
 
     /// The zone that a node describes.
@@ -229,11 +226,38 @@ impl Tree<'_> {
     }
 }
 
+/// The numbers and the zone that one of pendulum's classes is called with.
+fn pendulum_args(args: &[NodeId]) -> Option<(&[NodeId; 7], NodeId)> {
+    let (zone, numbers) = args.split_last()?;
+    Some((numbers.try_into().ok()?, *zone))
+}
+
 fn is_offset(seconds: i64) -> bool {
     seconds.abs() < SECONDS_PER_DAY
 }
 
-impl DateTimeParts<'_> {
+impl<'t> DateTimeParts<'t> {
+    /// The value of the class `module.name` with these numbers, from year to microsecond, without
+    /// a zone; `None` if one is out of all proportion. Whether it is a date is for
+    /// [`is_valid`](Self::is_valid) to tell.
+    #[must_use]
+    pub fn naive(module: &'t str, name: &'t str, numbers: [i64; 7]) -> Option<Self> {
+        let [year, month, day, hour, minute, second, microsecond] = numbers;
+        Some(Self {
+            module,
+            name,
+            year: year.try_into().ok()?,
+            month: month.try_into().ok()?,
+            day: day.try_into().ok()?,
+            hour: hour.try_into().ok()?,
+            minute: minute.try_into().ok()?,
+            second: second.try_into().ok()?,
+            microsecond: microsecond.try_into().ok()?,
+            fold: 0,
+            zone: None,
+        })
+    }
+
     /// Whether every part lies in the range that Python's `datetime` demands.
     #[must_use]
     pub fn is_valid(&self) -> bool {

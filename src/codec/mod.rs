@@ -9,6 +9,7 @@ mod date_time;
 pub mod gzip;
 mod memo;
 pub mod metadata;
+mod number_place;
 mod numpy;
 mod opcode;
 mod parallel;
@@ -19,6 +20,7 @@ mod tree;
 pub mod zones;
 
 pub use date_time::{DateTimeParts, PENDULUM_DATE_TIME, PYDANTIC_DATE_TIME, Zone};
+pub use number_place::NumberPlace;
 pub use numpy::NumpyScalar;
 pub use parallel::{encode_all, in_shares};
 pub use pickle_read::{Reader, read};

@@ -141,15 +141,15 @@ impl<'a> Machine<'a, '_> {
                 op::NEWFALSE => self.stack.push(tree::FALSE),
                 op::BININT1 => {
                     let value = i64::from(self.byte()?);
-                    self.push(Slot::Int(value));
+                    self.number(op::BININT1, Slot::Int(value));
                 }
                 op::BININT2 => {
                     let value = i64::from(u16::from_le_bytes(self.array()?));
-                    self.push(Slot::Int(value));
+                    self.number(op::BININT2, Slot::Int(value));
                 }
                 op::BININT => {
                     let value = i64::from(i32::from_le_bytes(self.array()?));
-                    self.push(Slot::Int(value));
+                    self.number(op::BININT, Slot::Int(value));
                 }
                 op::LONG1 => {
                     let length = usize::from(self.byte()?);
@@ -163,7 +163,7 @@ impl<'a> Machine<'a, '_> {
                 op::LONG => self.long_line()?,
                 op::BINFLOAT => {
                     let value = f64::from_be_bytes(self.array()?);
-                    self.push(Slot::Float(value));
+                    self.number(op::BINFLOAT, Slot::Float(value));
                 }
                 op::FLOAT => self.float_line()?,
 
@@ -359,6 +359,13 @@ impl<'a> Machine<'a, '_> {
         self.stack.push(id);
     }
 
+    /// Pushes a number that ends where the machine has come to.
+    fn number(&mut self, opcode: u8, slot: Slot<'a>) {
+        let end = self.pickle.len() - self.rest.len();
+        self.push(slot);
+        self.tree.note_number(opcode, end);
+    }
+
     fn pop(&mut self) -> Step<NodeId> {
         if self.stack.len() > self.fence {
             self.stack.pop().ok_or(UNDERFLOW)
@@ -436,6 +443,7 @@ impl<'a> Machine<'a, '_> {
             Slot::Call(index) => self.tree.calls[*index as usize].shared = true,
             _ => {}
         }
+        self.tree.note_sharing(id);
         self.stack.push(id);
     }
 }

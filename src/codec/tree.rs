@@ -5,6 +5,7 @@
 //! children ends. A small pickle can describe exponentially many paths, though: a consumer that
 //! builds objects keeps one per [`NodeId`], which also keeps Python's sharing.
 
+use super::number_place::NumberPlace;
 use crate::error::{Error, Result};
 
 /// The deepest nesting of containers and calls that is read.
@@ -149,6 +150,10 @@ pub struct Tree<'a> {
     texts: Vec<String>,
     blobs: Vec<Vec<u8>>,
     pub(super) root: Option<NodeId>,
+    /// The numbers of fixed width, in the order of their nodes.
+    numbers: Vec<(NodeId, NumberPlace)>,
+    /// Whether a value that is a number, or may hold one, was referenced twice.
+    shares_numbers: bool,
 }
 
 /// The values that need no node of their own.
@@ -213,6 +218,14 @@ impl<'a> Tree<'a> {
         Ok(pairs.iter().map(|&[key, value]| (self.text(key), value)))
     }
 
+    /// Where the pickle holds a number. `None` if the node is none, is written in digits, or if
+    /// any number of the pickle may be more than one value of the tree.
+    #[must_use]
+    pub fn number_place(&self, id: NodeId) -> Option<NumberPlace> {
+        let at = self.numbers.binary_search_by_key(&id.0, |(id, _)| id.0).ok()?;
+        (!self.shares_numbers).then(|| self.numbers[at].1)
+    }
+
     pub(super) fn items(&self, items: Items) -> &[NodeId] {
         &self.children[items.start as usize..][..items.len as usize]
     }
@@ -244,10 +257,11 @@ impl<'a> Tree<'a> {
 
     /// An empty tree that keeps the capacity of this one, for a pickle of another lifetime.
     pub(super) fn recycle<'b>(self) -> Tree<'b> {
-        let Self { mut slots, mut children, mut calls, .. } = self;
+        let Self { mut slots, mut children, mut calls, mut numbers, .. } = self;
         slots.clear();
         children.clear();
         calls.clear();
+        numbers.clear();
         // Collecting a mapped vector of the same layout keeps its allocation.
         let mut slots: Vec<Slot<'b>> = slots.into_iter().map_while(|_| None).collect();
         slots.extend([
@@ -256,7 +270,7 @@ impl<'a> Tree<'a> {
             Slot::Bool(true),
             Slot::Tuple(Items::empty()),
         ]);
-        Tree { slots, children, calls, texts: Vec::new(), blobs: Vec::new(), root: None }
+        Tree { slots, children, calls, numbers, ..Tree::default() }
     }
 
     /// Adds a node. There are fewer nodes than bytes in the pickle, whose number fits 32 bits.
@@ -284,6 +298,21 @@ impl<'a> Tree<'a> {
     pub(super) fn push_call(&mut self, call: CallSlot) -> NodeId {
         self.calls.push(call);
         self.push(Slot::Call(self.calls.len() as u32 - 1))
+    }
+
+    /// Notes that the last node is a number, which `opcode` wrote up to `end`.
+    #[expect(clippy::cast_possible_truncation, reason = "pickles are at most MAX_DECODED long")]
+    pub(super) fn note_number(&mut self, opcode: u8, end: usize) {
+        let id = NodeId(self.slots.len() as u32 - 1);
+        self.numbers.push((id, NumberPlace::new(opcode, end)));
+    }
+
+    /// Notes that a node was referenced once more.
+    pub(super) fn note_sharing(&mut self, id: NodeId) {
+        self.shares_numbers |= !matches!(
+            self.slots[id.index()],
+            Slot::None | Slot::Bool(_) | Slot::Str(_) | Slot::OwnedStr(_) | Slot::Global { .. }
+        );
     }
 
     /// The longest way from a node down to a leaf.

@@ -9,6 +9,7 @@ mod aggregate;
 mod cell;
 mod energy;
 mod fill;
+mod layout;
 mod numbers;
 mod resample;
 mod shape;

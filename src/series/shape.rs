@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::cell::{Cell, ZoneName};
+use super::layout::Layouts;
 use crate::codec::{Node, NodeId, NumpyScalar, PYDANTIC_DATE_TIME, Reader, Tree, Zone, zones};
 use crate::error::Result;
 
@@ -89,19 +90,17 @@ impl Shape {
         Ok(true)
     }
 
-    /// The value at `place` of a record that fits and has these `values`. Text and zone are shared
-    /// with `former`, the cell of another row, where they are equal.
-    #[must_use]
-    pub fn cell(&self, tree: &Tree<'_>, values: &[NodeId], place: &Place, former: &Cell) -> Cell {
-        let id = match place {
+    /// The node of the value at `place` in a record that fits and has these `values`; `None` if it
+    /// has none there.
+    fn node(&self, tree: &Tree<'_>, values: &[NodeId], place: &Place) -> Option<NodeId> {
+        match place {
             Place::Field(field) => values.get(*field).copied(),
             Place::Configured(name) => self.configured.and_then(|at| {
                 let Node::Dict(pairs) = tree.node(*values.get(at)?) else { return None };
                 let named = |pair: &&[NodeId; 2]| tree.node(pair[0]) == Node::Str(name);
                 pairs.iter().rfind(named).map(|pair| pair[1])
             }),
-        };
-        id.map_or(Cell::None, |id| cell(tree, id, former))
+        }
     }
 }
 
@@ -136,6 +135,8 @@ fn fits(tree: &Tree<'_>, id: NodeId, kinds: u32) -> bool {
     }
 }
 
+/// The value of a node. Text and zone are shared with `former`, the cell of another row, where they
+/// are equal.
 fn cell(tree: &Tree<'_>, id: NodeId, former: &Cell) -> Cell {
     match tree.node(id) {
         Node::Float(value) => Cell::Float(value),
@@ -217,6 +218,8 @@ impl Selection {
             reader: Reader::new(),
             values: Vec::new(),
             former: vec![Cell::None; keys],
+            nodes: vec![None; keys],
+            layouts: Layouts::new(),
         }
     }
 }
@@ -228,6 +231,8 @@ pub struct Picker<'s> {
     reader: Reader,
     values: Vec<NodeId>,
     former: Vec<Cell>,
+    nodes: Vec<Option<NodeId>>,
+    layouts: Layouts,
 }
 
 impl Picker<'_> {
@@ -235,13 +240,19 @@ impl Picker<'_> {
     /// know them, or to know what is wrong with it.
     pub fn pick(&mut self, pickle: &[u8]) -> Option<Box<[Cell]>> {
         let (shape, places) = self.selection.places.as_ref()?;
+        if let Some(cells) = self.layouts.pick(pickle) {
+            return Some(cells);
+        }
         let tree = self.reader.read(pickle).ok()?;
         let fits = shape.values(&tree, &mut self.values).unwrap_or(false);
         let cells = fits.then(|| {
-            for (place, former) in places.iter().zip(&mut self.former) {
-                let cell = shape.cell(&tree, &self.values, place, former);
-                *former = cell;
+            for ((place, node), former) in places.iter().zip(&mut self.nodes).zip(&mut self.former)
+            {
+                *node = shape.node(&tree, &self.values, place);
+                *former = node.map_or(Cell::None, |node| cell(&tree, node, former));
             }
+            let picked = self.nodes.iter().copied().zip(&self.former);
+            self.layouts.learn(pickle, &tree, &self.values, picked);
             self.former.clone().into_boxed_slice()
         });
         self.reader.reuse(tree);
