@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use crate::interval::Span;
+use crate::timestamp::Timestamp;
+
 /// What can go wrong, each with the value that caused it and what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -90,6 +93,30 @@ pub enum Error {
         /// The store in question.
         path: String,
     },
+    /// Somebody else changed what a commit was based on. Nothing was written.
+    #[error(
+        "somebody else changed namespace '{namespace}' meanwhile: nothing was written, do it again"
+    )]
+    Conflict {
+        /// The namespace that was to be changed.
+        namespace: String,
+    },
+    /// Compaction would have changed the energy that a meter counted. Nothing was written.
+    #[error(
+        "compaction would change the energy of '{key}' in [{}, {}) from {before} to {after}: nothing \
+         was written; look at the readings around it, or give the key another aggregation",
+        instant(bucket.start), instant(bucket.end)
+    )]
+    NotConserved {
+        /// The key of the meter.
+        key: String,
+        /// The bucket whose energy would change, in UTC seconds since 1970.
+        bucket: Span,
+        /// Its energy before, in the unit of the readings; not a number if unknown.
+        before: f64,
+        /// Its energy after.
+        after: f64,
+    },
     /// An option outside its range.
     #[error("{0}")]
     Invalid(String),
@@ -107,6 +134,10 @@ pub enum Error {
         /// What the storage said.
         cause: String,
     },
+}
+
+fn instant(second: i64) -> String {
+    Timestamp::from_seconds(second).map_or_else(|_| second.to_string(), |at| at.to_string())
 }
 
 /// The result of everything fallible in the core.

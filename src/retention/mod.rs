@@ -2,24 +2,28 @@
 //!
 //! A [`Tier`] tells which buckets of time are due, a key's [`Consolidation`] what its readings in
 //! them become, and [`plan`] puts the keys together: the rows to write and those to delete. Rows
-//! outside the open buckets are only looked at. Nothing here knows storage or Python.
+//! outside the open buckets are only looked at. A [`Run`] leads rows through all tiers, the finer
+//! ones first, piece by piece. Nothing here knows storage or Python.
 //!
 //! The plan of what a plan made is empty. In how many runs rows are compacted makes no difference
 //! where finer tiers come before coarser ones, each tier's age is at least its longest gap, and no
-//! row comes late. There are three exceptions: time-weighted means look at the reading before a
-//! bucket, which a former run may have replaced; tiers that have each a longest gap of their own may
-//! take different readings of a meter for wrong; and where a run ends among wrong readings that fell
-//! to different values, a meter may keep another reading than one run would, of the same energy.
+//! row comes late. There are two exceptions: tiers that have each a longest gap of their own may take
+//! different readings of a meter for wrong; and where a run ends among wrong readings that fell to
+//! different values, a meter may keep another reading than one run would, of the same energy.
 
 mod consolidate;
 mod meter;
 mod open;
+mod run;
+mod stage;
 mod tiers;
 
 use std::collections::BTreeMap;
 
 pub use consolidate::{Consolidation, Value};
 pub use meter::{Changed, conserved};
+pub use run::{Replacement, Run, Tally};
+pub use stage::Rows;
 pub use tiers::{Due, Tier, newest_plausible};
 
 use crate::error::{Error, Result};
@@ -86,6 +90,29 @@ pub fn plan(
     interval: i64,
     rules: &MeterRules,
 ) -> Result<Compaction> {
+    let open = Open::new(open, interval)?;
+    let rules = meter::rules_of(rules, interval)?;
+    let mut former = vec![None; columns.len()];
+    Ok(plan_part(times, columns, &open, &rules, Span::ALL, &mut former)?.compaction)
+}
+
+/// What a part of a plan is made of.
+struct Part {
+    compaction: Compaction,
+    /// The columns of meters, with the points that their readings in *all* open buckets become.
+    meters: Vec<(usize, Vec<(i64, Value)>)>,
+}
+
+/// The plan for the open buckets within `part`, given all rows that keys look at. `former` is what
+/// the last bucket of each key before it became, and afterwards what the last one within it became.
+fn plan_part(
+    times: &[i64],
+    columns: &[Column<'_>],
+    open: &Open,
+    rules: &MeterRules,
+    part: Span,
+    former: &mut [consolidate::Former],
+) -> Result<Part> {
     if !times.is_sorted_by(|before, after| before < after) {
         return Err(Error::Invalid("the times of rows must ascend".to_owned()));
     }
@@ -98,26 +125,27 @@ pub fn plan(
             )));
         }
     }
-    let open = Open::new(open, interval)?;
-    let rules = meter::rules_of(rules, interval)?;
     let mut rows: BTreeMap<i64, Vec<(usize, Value)>> = BTreeMap::new();
-    for (key, column) in columns.iter().enumerate() {
-        let points = match column.consolidation {
-            Consolidation::Meter => meter::points(times, column.cells, &open, &rules)?,
-            Consolidation::MeanOrLast => {
-                consolidate::points(times, column.cells, None, &open, &rules)
-            }
-            Consolidation::By(aggregation) => {
-                consolidate::points(times, column.cells, Some(aggregation), &open, &rules)
-            }
+    let mut meters = Vec::new();
+    for ((key, column), former) in columns.iter().enumerate().zip(former) {
+        let by = |aggregation, former| {
+            consolidate::points(times, column.cells, aggregation, open, part, rules, former)
         };
-        for (time, value) in points {
-            rows.entry(time).or_default().push((key, value));
+        let points = match column.consolidation {
+            Consolidation::Meter => meter::points(times, column.cells, open, rules)?,
+            Consolidation::MeanOrLast => by(None, former),
+            Consolidation::By(aggregation) => by(Some(aggregation), former),
+        };
+        for (time, value) in points.iter().filter(|(time, _)| part.contains(*time)) {
+            rows.entry(*time).or_default().push((key, *value));
+        }
+        if column.consolidation == Consolidation::Meter {
+            meters.push((key, points));
         }
     }
     let mut delete = Vec::new();
     for (row, time) in times.iter().enumerate() {
-        if columns.is_empty() || !open.contains(*time) {
+        if columns.is_empty() || !open.contains(*time) || !part.contains(*time) {
             continue;
         }
         match rows.get(time) {
@@ -128,7 +156,7 @@ pub fn plan(
             Some(_) => {}
         }
     }
-    Ok(Compaction { rows: rows.into_iter().collect(), delete })
+    Ok(Part { compaction: Compaction { rows: rows.into_iter().collect(), delete }, meters })
 }
 
 /// Whether the row keeps all readings it has, and gets no other.

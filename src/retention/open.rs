@@ -45,6 +45,12 @@ impl Open {
         self.spans.covers(Span::at(second))
     }
 
+    /// Whether an open bucket lies within `span`, at least in part.
+    pub(super) fn meets(&self, span: Span) -> bool {
+        let at = self.spans().partition_point(|open| open.end <= span.start);
+        !span.is_empty() && self.spans().get(at).is_some_and(|open| open.start < span.end)
+    }
+
     /// Whether `second` is where a bucket, open or not, begins.
     pub(super) fn is_start(&self, second: i64) -> bool {
         second.rem_euclid(self.interval) == 0

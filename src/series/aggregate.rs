@@ -64,13 +64,12 @@ impl Aggregation {
         (!value.is_nan()).then_some(value)
     }
 
-    /// The mean of readings within `range`, each with the seconds for which it holds; `None` if
-    /// they are not all numbers or truth values, or hold for no time.
-    pub(crate) fn weighted_mean(cells: &[Cell], held: &[(usize, f64)]) -> Option<f64> {
+    /// The mean of values, each with the seconds for which it holds; `None` if they are not all
+    /// numbers, or hold for no time.
+    pub(crate) fn weighted_mean(held: impl Iterator<Item = (f64, f64)>) -> Option<f64> {
         let (mut sum, mut seconds) = (Sum::<true>::default(), 0.0);
         let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
-        for (index, time) in held.iter().filter(|(_, time)| *time > 0.0) {
-            let value = number(&cells[*index]);
+        for (value, time) in held.filter(|(_, time)| *time > 0.0) {
             if value.is_nan() {
                 return None;
             }

@@ -20,6 +20,7 @@ pub use cell::{Cell, ZoneName};
 pub use energy::{Energy, MeterRules, energy};
 pub(crate) use energy::{Pair, Reading};
 pub use fill::Fill;
+pub(crate) use numbers::number;
 pub use numbers::numbers;
 pub use resample::{Resampled, Resampling, Values, resample, seconds_from};
 pub use shape::{Picker, Place, Selection, Shape, kind};

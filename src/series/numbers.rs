@@ -49,7 +49,7 @@ pub(super) fn kind(cells: &[Cell]) -> Result<Kind> {
 
 /// The reading as a number: 0 or 1 for a truth value, NaN for whatever is no number.
 #[expect(clippy::cast_precision_loss, reason = "pandas rounds large integers to floats too")]
-pub(super) fn number(cell: &Cell) -> f64 {
+pub(crate) fn number(cell: &Cell) -> f64 {
     match cell {
         Cell::Float(value) => *value,
         Cell::Int(value) => *value as f64,

@@ -60,7 +60,6 @@ fn a_single_reading_is_taken_over_as_it_is() {
     for consolidation in [
         Consolidation::MeanOrLast,
         Consolidation::By(Aggregation::Mean),
-        Consolidation::By(Aggregation::TimeWeightedMean),
         Consolidation::By(Aggregation::CircularMean),
         Consolidation::By(Aggregation::Mode),
     ] {
