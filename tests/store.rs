@@ -369,6 +369,7 @@ fn any_batch() -> impl Strategy<Value = Batch> {
         puts,
         deletes,
         metadata,
+        based_on: None,
     })
 }
 

@@ -1,8 +1,11 @@
 //! What a process changes: rows inserted, marked and deleted, until a save has brought them to
 //! storage.
 
+use std::sync::Arc;
+
 use super::index::{Index, Slot};
 use crate::interval::Span;
+use crate::store::MetadataChange;
 
 /// What is to be done with a row at the next save.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +37,21 @@ impl Pending {
     pub(super) fn is_nowhere(&self) -> bool {
         self.stored == Some(false) && !self.doubtful && !self.planned
     }
+}
+
+/// Rows that take the place of others in storage, made from what it held.
+#[derive(Debug, Clone, Default)]
+pub struct Rewrite {
+    /// The generation of the namespace when it was read.
+    pub generation: u64,
+    /// The number of the last change of this process that was seen.
+    pub change: u64,
+    /// The rows to write with their stored values, ascending.
+    pub puts: Vec<(i64, Vec<u8>)>,
+    /// The rows to delete, ascending; none of them is written.
+    pub deletes: Vec<i64>,
+    /// What becomes of the metadata.
+    pub metadata: MetadataChange,
 }
 
 /// The rows to write and delete in one transaction.
@@ -145,20 +163,71 @@ impl<R> Index<R> {
     pub fn saved(&mut self, plan: &SavePlan, generation: Option<u64>) {
         for (times, written) in [(&plan.puts, true), (&plan.deletes, false)] {
             for time in times {
-                match self.pending.get_mut(time) {
-                    Some(pending) if pending.change > plan.change => {
-                        pending.stored = Some(written);
-                        pending.doubtful = false;
-                        pending.planned = false;
-                    }
-                    _ => {
-                        self.pending.remove(time);
-                        self.forget_if_torn(*time, written);
-                    }
+                if self.settle(*time, written, plan.change) {
+                    self.forget_if_torn(*time, written);
                 }
             }
         }
         self.basis += 1;
+        self.advance_to(generation);
+    }
+
+    /// The number of the last change.
+    #[must_use]
+    pub fn change(&self) -> u64 {
+        self.change
+    }
+
+    /// Notes that rows were rewritten in storage, whose generation that moved to `generation`, `None`
+    /// if nothing was changed there. `puts` come with their stored values where those are to be
+    /// remembered. Rows changed after `change` stay pending. Returns the slots that were let go of.
+    pub fn rewritten(
+        &mut self,
+        change: u64,
+        deletes: &[i64],
+        puts: impl Iterator<Item = (i64, Option<Vec<u8>>)>,
+        generation: Option<u64>,
+    ) -> Vec<Slot<R>> {
+        let mut settled: Vec<i64> = deletes.to_vec();
+        settled.retain(|time| self.settle(*time, false, change));
+        let mut settled = settled.into_iter().peekable();
+        let gone = self.rows.remove_range(Span::ALL, |time, _| {
+            while settled.next_if(|settled| *settled < time).is_some() {}
+            settled.next_if_eq(&time).is_some()
+        });
+        let mut gone: Vec<_> = gone.into_iter().map(|(_, slot)| slot).collect();
+        for (time, value) in puts {
+            if self.settle(time, true, change) {
+                let slot = value.map_or(Slot::Stored, |value| Slot::Encoded(Arc::new(value)));
+                gone.extend(self.rows.insert(time, slot));
+            }
+        }
+        self.version += 1;
+        self.basis += 1;
+        self.cells.clear();
+        self.advance_to(generation);
+        gone
+    }
+
+    /// Notes that storage now holds a value at `time`, or none; tells whether no later change than
+    /// `change` is pending there.
+    fn settle(&mut self, time: i64, stored: bool, change: u64) -> bool {
+        match self.pending.get_mut(&time) {
+            Some(pending) if pending.change > change => {
+                pending.stored = Some(stored);
+                pending.doubtful = false;
+                pending.planned = false;
+                false
+            }
+            _ => {
+                self.pending.remove(&time);
+                true
+            }
+        }
+    }
+
+    /// Notes that our own commit moved storage to `generation`.
+    fn advance_to(&mut self, generation: Option<u64>) {
         // Anybody else's commit in between moved the generation too: then look again.
         let next = self.generation.map_or(generation, |known| known.checked_add(1));
         if generation.is_some() && next == generation {

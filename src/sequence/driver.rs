@@ -7,12 +7,12 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::changes::{Mark, SavePlan};
+use super::changes::{Mark, Rewrite, SavePlan};
 use super::index::{Index, Presence};
 use super::storage::Storage;
 use crate::error::{Error, Result};
 use crate::interval::Span;
-use crate::store::{Batch, KeyRange, MetadataChange, Order};
+use crate::store::{Batch, Committed, KeyRange, MetadataChange, Order};
 use crate::timestamp::Timestamp;
 
 /// How many rows are read in one piece: few enough that a busy saver does not keep a load from
@@ -343,15 +343,7 @@ impl<R: Handle> Sequence<R> {
         values: Vec<Encoded>,
         metadata: MetadataChange,
     ) -> Result<()> {
-        let key = |time: i64| Timestamp::from_seconds(time).map(|time| time.to_key().to_vec());
-        let batch = Batch {
-            puts: values
-                .into_iter()
-                .map(|(time, value)| Ok((key(time)?, value)))
-                .collect::<Result<_>>()?,
-            deletes: plan.deletes.iter().map(|time| key(*time)).collect::<Result<_>>()?,
-            metadata,
-        };
+        let batch = batch(values, &plan.deletes, metadata)?;
         // The generation to compare with must be known, or the commit's would be taken for ours.
         self.refresh(storage)?;
         let committed = match storage.store.commit(storage.name(), &batch) {
@@ -361,10 +353,34 @@ impl<R: Handle> Sequence<R> {
                 return Err(error);
             }
         };
-        let changed = committed.written > 0
-            || committed.deleted > 0
-            || batch.metadata != MetadataChange::Keep;
-        self.lock().saved(plan, changed.then_some(committed.generation));
+        self.lock().saved(plan, moved(&batch, committed));
+        Ok(())
+    }
+
+    /// Commits `rewrite` in one transaction.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if somebody else has changed the namespace since it was read, and those of
+    /// [`Store::commit`]; then nothing is changed.
+    pub fn rewrite(&self, storage: &Storage, rewrite: Rewrite) -> Result<()> {
+        let Rewrite { generation, change, puts, deletes, metadata } = rewrite;
+        let times: Vec<i64> = puts.iter().map(|(time, _)| *time).collect();
+        let batch = Batch { based_on: Some(generation), ..batch(puts, &deletes, metadata)? };
+        self.refresh(storage)?;
+        let committed = match storage.store.commit(storage.name(), &batch) {
+            Ok(committed) => committed,
+            Err(error) => {
+                // A store that commits in steps may have done some of them.
+                self.lock().reopened();
+                return Err(error);
+            }
+        };
+        let generation = moved(&batch, committed);
+        let keep = !storage.store.reads_single_values_fast();
+        let values = batch.puts.into_iter().map(|(_, value)| keep.then_some(value));
+        let gone =
+            self.lock().rewritten(change, &deletes, times.into_iter().zip(values), generation);
+        drop(gone);
         Ok(())
     }
 
@@ -381,6 +397,25 @@ impl<R: Handle> Sequence<R> {
         drop(slot);
         Some(damaged(storage, time, cause))
     }
+}
+
+fn batch(puts: Vec<Encoded>, deletes: &[i64], metadata: MetadataChange) -> Result<Batch> {
+    let key = |time: i64| Timestamp::from_seconds(time).map(|time| time.to_key().to_vec());
+    let puts = puts.into_iter().map(|(time, value)| Ok((key(time)?, value)));
+    Ok(Batch {
+        puts: puts.collect::<Result<_>>()?,
+        deletes: deletes.iter().map(|time| key(*time)).collect::<Result<_>>()?,
+        metadata,
+        based_on: None,
+    })
+}
+
+/// The generation that a commit moved its namespace to, `None` if it changed nothing.
+fn moved(batch: &Batch, committed: Committed) -> Option<u64> {
+    let changed = committed.written > 0
+        || committed.deleted > 0
+        || batch.metadata != MetadataChange::Keep;
+    changed.then_some(committed.generation)
 }
 
 fn damaged(storage: Option<&Storage>, time: i64, cause: String) -> Error {

@@ -13,7 +13,7 @@ mod storage;
 mod values;
 
 pub use cells::CellPlan;
-pub use changes::{Mark, SavePlan};
+pub use changes::{Mark, Rewrite, SavePlan};
 pub use driver::{Encoded, Handle, Sequence};
 pub use index::{FoundRow, Index, LoadPlan, NeighborPlan, Phase, Presence, Slot};
 pub use refresh::RefreshPlan;

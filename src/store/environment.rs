@@ -17,7 +17,7 @@ use super::files::{
     MAP_UNIT, is_full, is_same_file, opening_error, prepare_directory, probe_room, round_up,
 };
 use super::lmdb::{Durability, LmdbOptions, map_environment, resize_map};
-use super::{METADATA_KEY, Namespace, check_namespace};
+use super::{METADATA_KEY, Namespace, check_namespace, conflict};
 use crate::error::{Error, Result};
 
 /// The environment as heed has it. It is never cloned: transactions borrow it.
@@ -76,6 +76,11 @@ impl Changes {
     fn generation(&self, namespace: Namespace<'_>) -> u64 {
         // Both only grow, so their sum changes if either does.
         self.by_others + self.by_us.get(namespace.unwrap_or_default()).unwrap_or(&0)
+    }
+
+    /// The generation that transaction `id`, which has not ended yet, builds on.
+    fn before(&self, id: usize, namespace: Namespace<'_>) -> u64 {
+        self.generation(namespace) + u64::from(self.known + 1 < id)
     }
 }
 
@@ -175,13 +180,15 @@ impl Environment {
 
     /// Runs `apply` in a write transaction on the namespace's database, and commits. Where the
     /// namespace is missing it is created, or, without `create`, nothing happens. When the map is
-    /// full, it grows, by `room` at least, and the whole is done again.
+    /// full, it grows, by `room` at least, and the whole is done again. Nothing is done if the
+    /// namespace has another generation than the one to be `based_on`.
     ///
     /// Returns the namespace's generation afterwards.
     pub(super) fn write(
         &self,
         namespace: Namespace<'_>,
         create: bool,
+        based_on: Option<u64>,
         room: Room,
         apply: &mut Apply<'_>,
     ) -> Result<u64> {
@@ -190,8 +197,9 @@ impl Environment {
         loop {
             let guard = read(&self.mapping);
             let mapping = self.mapped(guard.as_ref())?;
-            let error = match self.try_write(mapping, namespace, create, apply) {
-                Ok(generation) => return Ok(generation),
+            let error = match self.try_write(mapping, namespace, create, based_on, apply) {
+                Ok(Some(generation)) => return Ok(generation),
+                Ok(None) => return Err(conflict(namespace)),
                 Err(error) => error,
             };
             let size = mapping.env.info().map_size;
@@ -220,7 +228,7 @@ impl Environment {
     fn nudge(&self, namespace: Namespace<'_>) -> Result<()> {
         let guard = read(&self.mapping);
         let mapping = self.mapped(guard.as_ref())?;
-        let outcome = self.try_write(mapping, namespace, false, &mut |transaction, records| {
+        let outcome = self.try_write(mapping, namespace, false, None, &mut |transaction, records| {
             let metadata = records.get(transaction, METADATA_KEY)?.map(<[u8]>::to_vec);
             records.put(transaction, METADATA_KEY, metadata.as_deref().unwrap_or_default())?;
             if metadata.is_none() {
@@ -234,24 +242,31 @@ impl Environment {
         }
     }
 
+    /// `None` if the namespace has another generation than the one to be `based_on`.
     fn try_write(
         &self,
         mapping: &Mapping,
         namespace: Namespace<'_>,
         create: bool,
+        based_on: Option<u64>,
         apply: &mut Apply<'_>,
-    ) -> heed::Result<u64> {
+    ) -> heed::Result<Option<u64>> {
         if let Some(records) = mapping.database(namespace)? {
             let mut transaction = mapping.env.write_txn()?;
             let id = transaction.id();
+            // From here on nobody else commits.
+            if based_on.is_some_and(|basis| basis != lock(&self.changes).before(id, namespace)) {
+                transaction.abort();
+                return Ok(None);
+            }
             if !apply(&mut transaction, records)? {
                 transaction.abort();
-                return Ok(lock(&self.changes).generation(namespace));
+                return Ok(Some(lock(&self.changes).generation(namespace)));
             }
             lock(&self.changes).in_flight = id;
             let outcome = transaction.commit();
             let generation = self.settle(namespace, id, outcome.is_ok());
-            outcome.map(|()| generation)
+            outcome.map(|()| Some(generation))
         } else if create {
             let _opening = lock(&mapping.opening);
             let transaction = mapping.env.write_txn()?;
@@ -266,9 +281,9 @@ impl Environment {
             if let Some(records) = outcome?.commit() {
                 mapping.remember(namespace, records);
             }
-            Ok(generation)
+            Ok(Some(generation))
         } else {
-            Ok(lock(&self.changes).generation(namespace))
+            Ok(Some(lock(&self.changes).generation(namespace)))
         }
     }
 

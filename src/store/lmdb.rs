@@ -229,6 +229,7 @@ impl Store for LmdbStore {
         let generation = environment.write(
             namespace,
             batch.has_content(),
+            batch.based_on,
             room,
             &mut |transaction, records| {
                 let metadata = put(transaction, records, &puts, &batch.metadata)?;

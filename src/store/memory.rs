@@ -6,7 +6,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::{
     Batch, Committed, KeyRange, MetadataChange, Namespace, Order, Store, StoreStats, Visit,
-    VisitKey, check_namespace, ordered_puts,
+    VisitKey, check_namespace, conflict, ordered_puts,
 };
 use crate::error::{Error, Result};
 
@@ -134,6 +134,9 @@ impl Store for MemoryStore {
             groups.entry(name.to_owned()).or_default();
         }
         let Some(group) = groups.get_mut(name) else { return Ok(Committed::default()) };
+        if batch.based_on.is_some_and(|basis| basis != group.generation) {
+            return Err(conflict(namespace));
+        }
 
         let written = puts.len();
         for (key, value) in puts {

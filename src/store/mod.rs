@@ -80,6 +80,9 @@ pub struct Batch {
     pub deletes: Vec<Vec<u8>>,
     /// What becomes of the metadata.
     pub metadata: MetadataChange,
+    /// The namespace's generation that the changes follow from; `None` if from none. If it has
+    /// another one when they are to be made, they are not.
+    pub based_on: Option<u64>,
 }
 
 impl Batch {
@@ -189,7 +192,8 @@ pub trait Store: Send + Sync {
     /// anything. Keys to remove that cannot be a record's are as good as missing.
     ///
     /// # Errors
-    /// [`Error::Full`], [`Error::ReadOnly`], [`Error::Key`], and as [`Store::scan`].
+    /// [`Error::Full`], [`Error::ReadOnly`], [`Error::Key`], [`Error::Conflict`], and as
+    /// [`Store::scan`].
     fn commit(&self, namespace: Namespace<'_>, batch: &Batch) -> Result<Committed>;
 
     /// Returns the namespace's metadata.
@@ -244,6 +248,10 @@ pub trait Store: Send + Sync {
 
     /// Tells whether the store is open.
     fn is_open(&self) -> bool;
+}
+
+fn conflict(namespace: Namespace<'_>) -> Error {
+    Error::Conflict { namespace: namespace.unwrap_or_default().to_owned() }
 }
 
 /// Checks that `namespace` can name a database of its own.

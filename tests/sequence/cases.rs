@@ -36,7 +36,7 @@ pub fn others(storage: &Storage, puts: &[(i64, u32)], deletes: &[i64]) {
     let batch = Batch {
         puts: puts.iter().map(|(time, value)| (key(*time), encode(*value))).collect(),
         deletes: deletes.iter().map(|time| key(*time)).collect(),
-        metadata: MetadataChange::Keep,
+        ..Batch::default()
     };
     storage.store.commit(storage.namespace.as_deref(), &batch).expect("committed");
 }

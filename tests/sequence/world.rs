@@ -258,7 +258,7 @@ impl World {
         let batch = Batch {
             puts: puts.iter().map(|(time, value)| (key(*time), encode(*value))).collect(),
             deletes: deletes.iter().map(|time| key(*time)).collect(),
-            metadata: MetadataChange::Keep,
+            ..Batch::default()
         };
         self.store.commit(Some("house"), &batch).expect("committed");
         let stored = self.stored.entry("house").or_default();
