@@ -11,6 +11,8 @@ from eosdb import errors
 
 BUILT_IN = {
     "ArgumentTypeError": TypeError,
+    "ConflictError": RuntimeError,
+    "ConservationError": RuntimeError,
     "DamagedRecordError": ValueError,
     "DatabaseClosedError": RuntimeError,
     "DiskFullError": RuntimeError,

@@ -28,6 +28,8 @@ from .data_sequence import DataSequence
 from .datetimes import DateTime, Duration, to_datetime, to_duration
 from .errors import (
     ArgumentTypeError,
+    ConflictError,
+    ConservationError,
     DamagedRecordError,
     DatabaseClosedError,
     DiskFullError,
@@ -56,6 +58,7 @@ from .protocols import (
     T_DatabaseRecordProtocol,
     T_Record,
 )
+from .reports import CompactionReport, VacuumReport
 from .settings import DatabaseSettings
 from .timestamps import (
     DATABASE_METADATA_KEY,
@@ -79,6 +82,9 @@ __all__ = [
     "UNBOUND_WINDOW",
     "ArgumentTypeError",
     "ArrowTable",
+    "CompactionReport",
+    "ConflictError",
+    "ConservationError",
     "DamagedRecordError",
     "DataRecord",
     "DataRecordProtocol",
@@ -116,6 +122,7 @@ __all__ = [
     "T_Record",
     "TimestampRangeError",
     "UnknownKeyError",
+    "VacuumReport",
     "_DatabaseTimeWindowUnbound",
     "_DatabaseTimestampUnbound",
     "register_type",

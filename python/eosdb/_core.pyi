@@ -254,6 +254,13 @@ class SequenceState:
     def forget_loaded(self) -> None:
         """Forget everything that came from storage; what is pending stays."""
 
+    def extent(self, start: Any, end: Any) -> tuple[int, int]:
+        """Return how many records `[start, end)` has, and the bytes of their stored values."""
+
+    @property
+    def is_native(self) -> bool:
+        """Whether the database is a store of the core."""
+
     # Saving and copies
     def save(self, metadata: bytes | None, *, even_alone: bool) -> int:
         """Save what is pending and `metadata` in one transaction; return how many rows."""
@@ -264,6 +271,28 @@ class SequenceState:
     def __deepcopy__(self, memo: dict[int, Any]) -> SequenceState: ...
     def __reduce__(self) -> tuple[Any, ...]: ...
     def __setstate__(self, state: tuple[list[Any], list[int], list[int], int]) -> None: ...
+
+@final
+class Compaction:
+    """A planned compaction."""
+
+    tiers: list[tuple[Any, ...]]
+    """What each tier does, from the finest to the coarsest; see `TierReport.of`."""
+
+    cutoffs: dict[int, int]
+    """Up to where each tier, by its interval, has compacted afterwards."""
+
+    replaced: int
+    """How many rows are deleted or replaced."""
+
+    def rows(self) -> tuple[list[tuple[bytes, bytes]], list[bytes]]:
+        """Return the rows to write, as keys and stored values, and the keys to delete."""
+
+    def commit(self, state: SequenceState, metadata: bytes) -> None:
+        """Commit it, with `metadata`, in one transaction; once."""
+
+def plan_compaction(state: SequenceState, request: object) -> Compaction | None:
+    """Plan a compaction as `request` asks for it; `None` if nothing is due."""
 
 @final
 class Store:

@@ -1,30 +1,42 @@
-"""Tiered compaction of one sequence: old records are resampled to coarser intervals.
+"""Tiered compaction of one sequence: old records are brought to coarser intervals.
 
-One tier is one transaction: the deletion of the old rows, the new rows and the cutoff are saved
-together. A tier leaves alone what a coarser one has taken, writes a bucket only where there were
-records, and keeps every key.
+The core decides and commits (`src/retention`, `src/python/compact.rs`); here stand what a sequence is
+asked for, the report, and what a database without transactions needs beside.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
-import math
-from collections.abc import Iterable
+import time
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, get_args
 
+from ._core import Compaction, plan_compaction, write_metadata
 from .datetimes import to_datetime, to_duration
-from .errors import ArgumentTypeError, EosdbError, InvalidArgumentError
+from .errors import ArgumentTypeError, ConflictError, EosdbError, InvalidArgumentError
+from .reports import CompactionReport, TierReport
 from .timestamps import DatabaseTimestamp
 
 if TYPE_CHECKING:
     from .mixin import DatabaseRecordProtocolMixin
 
-__all__ = ["checked_tiers", "compact_tier", "cutoff_of", "newest_plausible", "with_cutoff"]
+__all__ = ["checked_tiers", "compact", "cutoff_of", "finish", "newest_plausible", "with_cutoff"]
 
 logger = logging.getLogger("eosdb")
 
 _CUTOFF = "last_compact_cutoff_"
+
+_JOURNAL = "eosdb_compaction"
+"""Metadata key of a compaction that a database without transactions has not finished."""
+
+_ATTEMPTS = 5
+"""How often a compaction is planned anew because somebody else changes the records meanwhile."""
 
 FUTURE_TOLERANCE = timedelta(days=1)
 """A record further in the future of the clock than this does not count as the newest."""
@@ -60,10 +72,6 @@ def _timestamp(seconds: int) -> DatabaseTimestamp:
     return DatabaseTimestamp.from_datetime(to_datetime(seconds, in_timezone="UTC"))
 
 
-def _seconds(timestamp: DatabaseTimestamp) -> int:
-    return int(timestamp.to_datetime().timestamp())
-
-
 def newest_plausible(sequence: DatabaseRecordProtocolMixin[Any]) -> DatabaseTimestamp | None:
     """Return the newest record's timestamp that a wrong clock cannot have made.
 
@@ -76,6 +84,9 @@ def newest_plausible(sequence: DatabaseRecordProtocolMixin[Any]) -> DatabaseTime
     limit = DatabaseTimestamp.from_datetime(to_datetime() + FUTURE_TOLERANCE)
     newest = sequence.db_previous_timestamp(limit)
     return newest if newest is not None else sequence.db_timestamp_range()[0]
+
+
+# ---- cutoffs ---------------------------------------------------------------------------------
 
 
 def cutoff_of(
@@ -111,167 +122,276 @@ def with_cutoff(
     return {**(sequence._db_metadata or {}), key: str(cutoff)}
 
 
-def _coarser_cutoffs(sequence: DatabaseRecordProtocolMixin[Any], interval: int) -> Iterable[int]:
-    for key, cutoff in (sequence._db_metadata or {}).items():
+def _cutoffs(metadata: Mapping[str, Any]) -> dict[int, int]:
+    """Return the cutoffs by their intervals, both in seconds."""
+    cutoffs = {}
+    for key, cutoff in metadata.items():
         seconds = key.removeprefix(_CUTOFF)
-        if key != seconds and seconds.isdigit() and int(seconds) > interval:
-            yield _seconds(DatabaseTimestamp(cutoff))
+        if key != seconds and seconds.isdigit() and cutoff:
+            cutoffs[int(seconds)] = int(DatabaseTimestamp(cutoff).to_datetime().timestamp())
+    return cutoffs
 
 
-def compact_tier(
-    sequence: DatabaseRecordProtocolMixin[Any], age: timedelta, interval: timedelta
-) -> int:
-    """Resample the records older than `age` to `interval`, from where the last run ended.
+# ---- what is asked for ------------------------------------------------------------------------
 
-    Args:
-        sequence: The sequence.
-        age: Records older than this, counted from the newest plausible one, are resampled.
-        interval: The distance of the buckets, which start at multiples of it since 1970.
 
-    Returns:
-        How many rows were replaced; 0 where nothing had to be done.
-    """
-    sequence._db_ensure_initialized()
-    step = int(interval.total_seconds())
-    newest = newest_plausible(sequence)
-    first, _ = sequence.db_timestamp_range()
-    if step <= 0 or newest is None or first is None:
-        return 0
-    end = math.floor((_seconds(newest) - age.total_seconds()) / step) * step
-    done = cutoff_of(sequence, interval)
-    start = (_seconds(first) if done is None else _seconds(done)) // step * step
-    start = max([start, *_coarser_cutoffs(sequence, step)])
-    if start >= end or (done is not None and _seconds(done) >= end):
-        return 0
-    cutoff = _timestamp(end)
-    records = list(sequence.db_iterate_records(_timestamp(start), cutoff))
-    buckets: dict[int, list[Any]] = {}
-    for record in records:
-        buckets.setdefault(int(record.date_time.timestamp()) // step * step, []).append(record)
-    sparse = len(records) <= -(-(end - start) // step)
-    aligned = all(int(record.date_time.timestamp()) % step == 0 for record in records)
-    metadata = with_cutoff(sequence, interval, cutoff)
-    if not records or (sparse and aligned):
-        sequence._db_commit(metadata)
-        return 0
-    values = _first_values if sparse else _resampled_values
-    # Everything that can fail comes before anything is marked.
-    replacements = [
-        _record(sequence, bucket, row)
-        for bucket, row in values(sequence, buckets, start, end, step).items()
+@dataclass(frozen=True)
+class _Request:
+    """What the core is asked for; times in UTC seconds since 1970, durations in seconds."""
+
+    tiers: list[tuple[int, int]]
+    keys: list[str]
+    aggregations: dict[str, str]
+    whole: set[str]
+    cutoffs: dict[int, int]
+    max_gap: int | None
+    first_wins: bool
+    resampled: Callable[[str, int, int, int], list[Any] | None] | None
+    progress: Callable[[int, int], object] | None
+    now: int = field(default_factory=lambda: int(to_datetime().timestamp()))
+
+
+def _request(
+    sequence: DatabaseRecordProtocolMixin[Any],
+    tiers: list[tuple[timedelta, timedelta]],
+    progress: Callable[[int, int], object] | None,
+) -> _Request:
+    keys = [
+        key
+        for key in dict.fromkeys(sequence.record_keys_writable)
+        if key not in {"date_time", "configured_data"}
     ]
-    # Apart from what was unsaved before, so that a failure can be undone by forgetting.
-    sequence.db_save_records()
-    try:
-        deleted = sequence.db_delete_records(_timestamp(start), cutoff)
-        for replacement in replacements:
-            sequence.db_insert_record(replacement)
-        sequence._db_commit(metadata)
-    except BaseException:
-        sequence._db_enter().discard_changes()
-        raise
-    return deleted
+    record_class = sequence.record_class()
+    aggregations = dict(sequence.db_compact_aggregations())
+    # Values of keys that are configured no longer are kept as ever, so any key may be named.
+    for key, name in aggregations.items():
+        if not isinstance(key, str) or not isinstance(name, str):
+            raise ArgumentTypeError(
+                f"db_compact_aggregations() maps keys to the names of aggregations, not {key!r} to "
+                f"{name!r}"
+            )
+    gap = sequence.db_compact_max_gap()
+    return _Request(
+        tiers=[(int(age.total_seconds()), int(step.total_seconds())) for age, step in tiers],
+        keys=keys,
+        aggregations=aggregations,
+        whole={key for key in keys if not _takes_fractions(record_class, key)},
+        cutoffs=_cutoffs(sequence._db_metadata or {}),
+        max_gap=None if gap is None else int(to_duration(gap).total_seconds()),
+        first_wins=sequence.db_compact_sparse_first,
+        resampled=_own_resampling(sequence) if sequence._resamples_itself else None,
+        progress=progress,
+    )
 
 
-Rows = dict[int, dict[str, Any]]
+@lru_cache(maxsize=4096)
+def _takes_fractions(record_class: type[Any], key: str) -> bool:
+    """Whether a field takes a number that is no integer; what is no field takes anything."""
+    known = getattr(record_class, "model_fields", {}).get(key)
+    return known is None or _is_fractional(known.annotation)
 
 
-def _record(sequence: DatabaseRecordProtocolMixin[Any], bucket: int, row: dict[str, Any]) -> Any:
-    """Make the record of a bucket, with the values of keys that are configured no longer too."""
-    writable = set(sequence.record_keys_writable)
-    fields = {key: value for key, value in row.items() if key in writable}
-    former = {key: value for key, value in row.items() if key not in writable}
-    if former:
-        fields["configured_data"] = former
-    return sequence.record_class()(date_time=to_datetime(bucket, in_timezone="UTC"), **fields)
-
-
-def _keys(
-    sequence: DatabaseRecordProtocolMixin[Any], buckets: dict[int, list[Any]]
-) -> Iterable[str]:
-    """Return the keys that the records can have, and those that they have."""
-    keys = dict.fromkeys(sequence.record_keys_writable)
-    for records in buckets.values():
-        for record in records:
-            keys.update(dict.fromkeys(getattr(record, "configured_data", ())))
-    keys.pop("date_time", None)
-    return keys
-
-
-def _value(record: Any, key: str) -> Any:
-    try:
-        return record[key]
-    except KeyError:
-        return None
-
-
-def _first_values(
-    sequence: DatabaseRecordProtocolMixin[Any],
-    buckets: dict[int, list[Any]],
-    _start: int,
-    _end: int,
-    _step: int,
-) -> Rows:
-    """Snap records that are sparse already to their buckets; the first value of a key wins."""
-    rows: Rows = {}
-    keys = _keys(sequence, buckets)
-    for bucket, records in buckets.items():
-        row = rows.setdefault(bucket, {})
-        for key in keys:
-            values = (_value(record, key) for record in records)
-            first = next((value for value in values if value is not None), None)
-            if first is not None:
-                row[key] = first
-    return rows
-
-
-def _resampled_values(
-    sequence: DatabaseRecordProtocolMixin[Any],
-    buckets: dict[int, list[Any]],
-    start: int,
-    end: int,
-    step: int,
-) -> Rows:
-    """Take one value per key and bucket: the sequence's own resampling, else the mean or last."""
-    rows: Rows = {bucket: {} for bucket in buckets}
-    for key in _keys(sequence, buckets):
-        array = _own_resampling(sequence, key, start, end, step)
-        for bucket, records in buckets.items():
-            values = [value for r in records if (value := _value(r, key)) is not None]
-            if not values:
-                continue
-            if array is not None and array[(bucket - start) // step] is not None:
-                rows[bucket][key] = array[(bucket - start) // step]
-            else:
-                rows[bucket][key] = _consolidated(values)
-    return rows
+def _is_fractional(annotation: Any) -> bool:
+    parts = get_args(annotation)
+    if parts:
+        return any(_is_fractional(part) for part in parts)
+    return annotation in {Any, object} or (
+        isinstance(annotation, type) and issubclass(annotation, float)
+    )
 
 
 def _own_resampling(
-    sequence: DatabaseRecordProtocolMixin[Any], key: str, start: int, end: int, step: int
-) -> Any:
-    """Return what the sequence's `key_to_array` makes of the window, `None` if it has none."""
-    if not sequence._resamples_itself:
-        return None
-    try:
-        array = sequence.key_to_array(
-            key,
-            start_datetime=to_datetime(start, in_timezone="UTC"),
-            end_datetime=to_datetime(end, in_timezone="UTC"),
-            interval=timedelta(seconds=step),
-            fill_method="time",
-            boundary="context",
-            align_to_interval=True,
+    sequence: DatabaseRecordProtocolMixin[Any],
+) -> Callable[[str, int, int, int], list[Any] | None]:
+    """Return what asks a `key_to_array` that a subclass has of its own."""
+
+    def resampled(key: str, start: int, end: int, step: int) -> list[Any] | None:
+        try:
+            array = sequence.key_to_array(
+                key,
+                start_datetime=to_datetime(start, in_timezone="UTC"),
+                end_datetime=to_datetime(end, in_timezone="UTC"),
+                interval=timedelta(seconds=step),
+                fill_method="time",
+                boundary="context",
+                align_to_interval=True,
+            )
+        except (EosdbError, KeyError, TypeError, ValueError) as error:
+            logger.debug("key '%s' is not resampled but consolidated: %s", key, error)
+            return None
+        return list(array) if len(array) == (end - start) // step else None
+
+    return resampled
+
+
+# ---- carrying out -----------------------------------------------------------------------------
+
+
+def compact(
+    sequence: DatabaseRecordProtocolMixin[Any],
+    tiers: list[tuple[timedelta, timedelta]],
+    *,
+    dry_run: bool = False,
+    progress: Callable[[int, int], object] | None = None,
+) -> CompactionReport:
+    """Compact by these tiers, all of it in one transaction.
+
+    Args:
+        sequence: The sequence.
+        tiers: (age, interval) pairs.
+        dry_run: Whether to tell only what would be done.
+        progress: Is told how many of how many rows were looked at; what it raises ends the
+            compaction with nothing done.
+
+    Returns:
+        What was done, or would be.
+
+    Raises:
+        ConflictError: If somebody else kept changing the records.
+        ConservationError: If a meter would not count as before.
+        InvalidArgumentError: If an aggregation does not fit its key.
+    """
+    sequence._db_ensure_initialized()
+    if sequence._resamples_itself:
+        # It reads what is stored, so that each tier needs the former one's result.
+        reports = [_compact(sequence, [tier], dry_run, progress) for tier in _finer_first(tiers)]
+        return CompactionReport(
+            [tier for report in reports for tier in report.tiers],
+            dry_run,
+            sum(report.rows_finished for report in reports),
         )
-    except (EosdbError, KeyError, TypeError, ValueError) as error:
-        logger.debug("key '%s' is not resampled but consolidated: %s", key, error)
-        return None
-    return array if len(array) == (end - start) // step else None
+    return _compact(sequence, _finer_first(tiers), dry_run, progress)
 
 
-def _consolidated(values: list[Any]) -> Any:
-    """Return the mean of numbers, and the last of anything else."""
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        finite = [value for value in values if not math.isnan(value)]
-        return math.fsum(finite) / len(finite) if finite else values[-1]
-    return values[-1]
+def _finer_first(
+    tiers: list[tuple[timedelta, timedelta]],
+) -> list[tuple[timedelta, timedelta]]:
+    return sorted(tiers, key=lambda tier: tier[1])
+
+
+def _compact(
+    sequence: DatabaseRecordProtocolMixin[Any],
+    tiers: list[tuple[timedelta, timedelta]],
+    dry_run: bool,
+    progress: Callable[[int, int], object] | None,
+) -> CompactionReport:
+    state = sequence._db_enter()
+    finished = 0
+    if not dry_run:
+        if sequence.db_enabled and not state.is_native:
+            finished = finish(sequence, sequence._db_load_metadata())
+        # What is not saved yet counts too: then storage has all there is.
+        sequence.db_save_records()
+    for attempt in range(_ATTEMPTS):
+        request = _request(sequence, tiers, progress)
+        planned = plan_compaction(state, request) if request.tiers else None
+        if planned is None:
+            return CompactionReport([], dry_run, finished)
+        tiers_done = [TierReport.of(tier) for tier in planned.tiers]
+        report = CompactionReport(tiers_done, dry_run, finished)
+        if dry_run:
+            return report
+        try:
+            _commit(sequence, planned)
+        except ConflictError:
+            if attempt + 1 == _ATTEMPTS:
+                raise
+            time.sleep(0.05 * attempt)
+            continue
+        logger.info("namespace '%s': %s", sequence.db_namespace(), report)
+        return report
+    raise AssertionError
+
+
+def _commit(sequence: DatabaseRecordProtocolMixin[Any], planned: Compaction) -> None:
+    with sequence._db_saving():
+        former = dict(sequence._db_metadata or {})
+        cutoffs = {
+            f"{_CUTOFF}{interval}": str(_timestamp(cutoff))
+            for interval, cutoff in planned.cutoffs.items()
+        }
+        metadata = {**former, **cutoffs}
+        state = sequence._db_enter()
+        if not sequence.db_enabled or state.is_native:
+            planned.commit(state, write_metadata(metadata))
+        else:
+            _commit_in_steps(sequence, planned, former, metadata)
+        sequence._db_metadata = metadata
+
+
+# ---- databases without transactions -----------------------------------------------------------
+
+
+def _commit_in_steps(
+    sequence: DatabaseRecordProtocolMixin[Any],
+    planned: Compaction,
+    former: dict[str, Any],
+    metadata: dict[str, Any],
+) -> None:
+    """Note what is to be done, do it, and take the note back together with the new cutoffs.
+
+    The note is one value, written in one call. From then on the compaction is carried through,
+    whatever happens in between: a second one would take means of means.
+    """
+    puts, deletes = planned.rows()
+    existed = sequence.database.get_metadata(namespace=sequence.db_namespace()) is not None
+    journal = {
+        "puts": [(key.decode("ascii"), b64encode(value).decode("ascii")) for key, value in puts],
+        "deletes": [key.decode("ascii") for key in deletes],
+        "metadata": metadata,
+        "replaced": planned.replaced,
+    }
+    sequence._db_save_metadata({**former, _JOURNAL: json.dumps(journal)})
+    try:
+        planned.commit(sequence._db_enter(), write_metadata(metadata))
+    except BaseException:
+        with contextlib.suppress(Exception):
+            if _is_untouched(sequence, puts, deletes):
+                written = write_metadata(former) if existed else None
+                sequence.database.set_metadata(written, namespace=sequence.db_namespace())
+        raise
+
+
+def _is_untouched(
+    sequence: DatabaseRecordProtocolMixin[Any],
+    puts: list[tuple[bytes, bytes]],
+    deletes: list[bytes],
+) -> bool:
+    """Whether a database that failed to do all of this has done nothing of it."""
+    keys = [*deletes, *(key for key, _ in puts)]
+    rows = dict(
+        sequence.database.iterate_records(
+            start_key=min(keys), end_key=max(keys) + b"\0", namespace=sequence.db_namespace()
+        )
+    )
+    return all(key in rows for key in deletes) and not any(
+        rows.get(key) == value for key, value in puts
+    )
+
+
+def finish(
+    sequence: DatabaseRecordProtocolMixin[Any], metadata: Mapping[str, Any] | None
+) -> int:
+    """Carry through a compaction that a database without transactions was interrupted in.
+
+    Args:
+        sequence: The sequence.
+        metadata: The metadata of its namespace as they are stored.
+
+    Returns:
+        How many records that deletes or replaces; 0 if there was nothing to do.
+    """
+    noted = (metadata or {}).get(_JOURNAL)
+    if not noted:
+        return 0
+    journal = json.loads(noted)
+    namespace = sequence.db_namespace()
+    puts = [(key.encode("ascii"), b64decode(value)) for key, value in journal["puts"]]
+    sequence.database.save_records(puts, namespace=namespace)
+    deletes = [key.encode("ascii") for key in journal["deletes"]]
+    sequence.database.delete_records(deletes, namespace=namespace)
+    sequence._db_save_metadata(journal["metadata"])
+    sequence._db_metadata = journal["metadata"]
+    sequence._db_loaded_range = None
+    logger.warning("namespace '%s': finished a compaction that was interrupted", namespace)
+    return int(journal["replaced"])

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 __all__ = [
     "ArgumentTypeError",
+    "ConflictError",
+    "ConservationError",
     "DamagedRecordError",
     "DatabaseClosedError",
     "DiskFullError",
@@ -104,6 +106,21 @@ class DiskFullError(StorageError):
 
     Nothing of the failed save was written and pending changes are kept: free some space or raise
     the limit, then save again.
+    """
+
+
+class ConflictError(StorageError):
+    """Somebody else kept changing the records while they were compacted.
+
+    Nothing was written: compact again when the other one pauses.
+    """
+
+
+class ConservationError(EosdbError, RuntimeError):
+    """Compaction would have changed the energy that a meter counted; nothing was written.
+
+    The message names the key, the bucket and both figures. Look at the readings around it, or give
+    the key another aggregation by `db_compact_aggregations()`.
     """
 
 

@@ -156,6 +156,8 @@ class DatabaseRecordProtocolMixin(StateViews, Retention, Frames, Generic[T_Recor
         """Read the metadata of the namespace; what a new one gets is written by its first save."""
         metadata = self._db_load_metadata()
         self.__dict__["_db_state"].metadata_saved = metadata is not None
+        if compaction.finish(self, metadata):
+            return
         self._db_metadata = metadata or {
             "version": self._db_version,
             "created": to_datetime().isoformat(),
@@ -485,7 +487,7 @@ class DatabaseRecordProtocolMixin(StateViews, Retention, Frames, Generic[T_Recor
     def _db_commit(self, metadata: dict[str, Any] | None = None) -> int:
         """Save everything pending and, in the same transaction, metadata that changed."""
         state = enter(self)
-        with _SAVING:
+        with self._db_saving():
             new = metadata if metadata is not None or state.metadata_saved else self._db_metadata
             saved = state.save(
                 None if new is None else write_metadata(new), even_alone=metadata is not None
@@ -493,6 +495,10 @@ class DatabaseRecordProtocolMixin(StateViews, Retention, Frames, Generic[T_Recor
         if metadata is not None:
             self._db_metadata = metadata
         return saved
+
+    def _db_saving(self) -> Any:
+        """Return a lock under which saves, and what writes metadata, follow one another."""
+        return _SAVING
 
     def db_autosave(self) -> int:
         """Save everything pending; see :meth:`db_save_records`."""

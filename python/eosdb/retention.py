@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
@@ -9,6 +10,7 @@ from . import compaction
 from .datetimes import Duration, to_duration
 from .errors import InvalidArgumentError
 from .instants import non_negative, shifted
+from .reports import CompactionReport, VacuumReport
 from .timestamps import UNBOUND_END, DatabaseTimestamp, DatabaseTimestampType
 
 if TYPE_CHECKING:
@@ -18,7 +20,16 @@ __all__ = ["Retention"]
 
 
 class Retention:
-    """The part of the mixin that deletes and resamples old records."""
+    """The part of the mixin that deletes and resamples old records.
+
+    Attributes:
+        db_compact_sparse_first: Whether to compact sparse records as Akkudoktor-EOS does: where a
+            window has no more records than buckets, the first value in a bucket is kept. By default
+            its values are consolidated like any others, so that it makes no difference whether
+            records are compacted at once or as they arrive.
+    """
+
+    db_compact_sparse_first = False
 
     @property
     def _sequence(self) -> DatabaseRecordProtocolMixin[Any]:
@@ -40,11 +51,39 @@ class Retention:
             (to_duration("14 days"), to_duration("1 hour")),
         ]
 
+    def db_compact_aggregations(self) -> Mapping[str, str]:
+        """Return how the values of a key in a bucket become one: names of aggregations by key.
+
+        - `"mean"`: the mean of the numbers.
+        - `"time_weighted_mean"`: each value counts for as long as it held, at most the longest gap.
+        - `"min"`, `"max"`, `"sum"`, `"first"`, `"last"`.
+        - `"circular_mean"`: the mean direction of angles in degrees.
+        - `"mode"`: the most frequent value.
+        - `"meter"`: a cumulative meter. Its readings at the bounds of the buckets are interpolated
+          and kept, and those around resets and gaps stay at their own times, so that the energy
+          between any two bounds is as before.
+
+        A key that is not named keeps the mean, if its values are numbers and its field takes
+        fractions, else the last value. None are named by default.
+        """
+        return {}
+
+    def db_compact_max_gap(self) -> Duration | None:
+        """Return the longest time between two values that counts as no gap.
+
+        Over a longer one no meter reading is interpolated, and no value holds. It must not be
+        shorter than an interval of the tiers. `None`, the default, is twice the interval of each
+        tier.
+        """
+        return None
+
     def db_vacuum(
         self,
         keep_hours: int | None = None,
         keep_timestamp: DatabaseTimestampType | None = None,
-    ) -> int:
+        *,
+        dry_run: bool = False,
+    ) -> VacuumReport:
         """Delete old records and save.
 
         Args:
@@ -52,37 +91,49 @@ class Retention:
                 upstream counts; 0 deletes all. A record more than a day in the future of the
                 clock does not count as the newest.
             keep_timestamp: Keep the records from here on.
+            dry_run: Whether to tell only what would be deleted.
 
-        With neither, :meth:`db_keep_duration` decides.
+        With neither bound, :meth:`db_keep_duration` decides.
 
         Returns:
-            How many records were deleted.
+            How many records were deleted, or would be, and how large they were.
 
         Raises:
             InvalidArgumentError: If the duration is negative or no number.
         """
-        seconds: float | None = None
+        keep_from = self._keep_from(keep_hours, keep_timestamp)
+        if keep_from is None:
+            return VacuumReport(0, 0, None, dry_run)
+        rows, size = self._sequence._db_enter().extent(None, keep_from)
+        if not dry_run:
+            rows = self._sequence.db_delete_records(end_timestamp=keep_from)
+            self._sequence.db_save_records()
+        report = VacuumReport(rows, size, str(keep_from), dry_run)
+        if rows and not dry_run:
+            compaction.logger.info("namespace '%s': %s", self._sequence.db_namespace(), report)
+        return report
+
+    def _keep_from(
+        self, keep_hours: int | None, keep_timestamp: DatabaseTimestampType | None
+    ) -> DatabaseTimestampType | None:
+        """Return the first instant to keep; `None` if nothing is to be deleted."""
         if keep_hours is not None:
             seconds = non_negative(keep_hours, "keep_hours") * 3600
-        elif keep_timestamp is None:
+        elif keep_timestamp is not None:
+            return keep_timestamp
+        else:
             duration = self.db_keep_duration()
             if duration is None:
-                return 0
+                return None
             seconds = duration.total_seconds()
             if seconds < 0:
                 raise InvalidArgumentError(
                     f"db_keep_duration() must be non-negative, not {duration}"
                 )
-        if seconds is not None:
-            newest = compaction.newest_plausible(self._sequence)
-            if newest is None:
-                return 0
-            keep_timestamp = UNBOUND_END
-            if seconds > 0:
-                keep_timestamp = shifted(newest.to_datetime(), 3600 - seconds)
-        deleted = self._sequence.db_delete_records(end_timestamp=keep_timestamp)
-        self._sequence.db_save_records()
-        return deleted
+        newest = compaction.newest_plausible(self._sequence)
+        if newest is None:
+            return None
+        return shifted(newest.to_datetime(), 3600 - seconds) if seconds > 0 else UNBOUND_END
 
     def _db_get_compact_state(self, tier_interval: timedelta) -> DatabaseTimestamp | None:
         """Return up to where records are compacted to this interval."""
@@ -96,24 +147,40 @@ class Retention:
         self._sequence._db_save_metadata(metadata)
 
     def _db_compact_tier(self, age_threshold: timedelta, target_interval: timedelta) -> int:
-        """Resample the records older than the age; return how many rows were replaced."""
-        return compaction.compact_tier(self._sequence, age_threshold, target_interval)
+        """Compact by one tier; return how many rows were deleted or replaced."""
+        return compaction.compact(self._sequence, [(age_threshold, target_interval)])
 
-    def db_compact(self, compact_tiers: list[tuple[Duration, Duration]] | None = None) -> int:
-        """Resample old records to coarser intervals.
+    def db_compact(
+        self,
+        compact_tiers: list[tuple[Duration, Duration]] | None = None,
+        *,
+        dry_run: bool = False,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> CompactionReport:
+        """Bring old records to coarser intervals, in one transaction.
+
+        What is pending is saved first. Buckets start at multiples of the interval since 1970 in UTC.
+        A record is written only where there were records; what a coarser tier took, a finer one
+        leaves alone; and a record that came late re-opens its bucket. Ages count from the newest
+        record that is at most a day in the future of the clock. How the values of each key become
+        one is told by :meth:`db_compact_aggregations`.
 
         Args:
-            compact_tiers: (age, interval) pairs, shortest age first; by default
-                :meth:`db_compact_tiers`.
+            compact_tiers: (age, interval) pairs; by default :meth:`db_compact_tiers`.
+            dry_run: Whether to tell only what would be done.
+            progress: Is told, now and then, how many of how many records were looked at. What it
+                raises ends the compaction, as Ctrl-C does, with nothing done.
 
         Returns:
-            How many rows were replaced.
+            How many records were deleted or replaced, with the details.
 
         Raises:
-            InvalidArgumentError: If an age is negative or an interval not whole seconds.
+            InvalidArgumentError: If an age is negative or an interval not whole seconds, or an
+                aggregation does not fit its key.
+            ConservationError: If a meter would not count as before; nothing is changed.
+            ConflictError: If somebody else kept changing the records; nothing is changed.
         """
         tiers = compaction.checked_tiers(
             self.db_compact_tiers() if compact_tiers is None else compact_tiers
         )
-        # The coarsest tier goes first: a finer one leaves alone what it has taken.
-        return sum(self._db_compact_tier(age, interval) for age, interval in reversed(tiers))
+        return compaction.compact(self._sequence, tiers, dry_run=dry_run, progress=progress)

@@ -1,7 +1,7 @@
 //! The values of some keys over the rows of a span: from kept values, objects and storage.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -14,7 +14,7 @@ use super::errors::{exception, is_damage};
 use super::record_class::{RecordClass, unpack};
 use super::state::{Binding, Record, SequenceState, Shared, fetch, report};
 use crate::interval::Span;
-use crate::sequence::{CellPlan, PIECE, RowRead, read_rows};
+use crate::sequence::{CellPlan, Configured, PIECE, RowRead, read_rows};
 use crate::series::{Cell, Place, Selection, ZoneName};
 
 /// How often a reading is begun anew because somebody else changes storage meanwhile; then what
@@ -60,6 +60,18 @@ impl Columns {
         span: Span,
         keys: &[String],
     ) -> PyResult<Self> {
+        Self::read_anew(py, state, span, keys, None)
+    }
+
+    /// The same; where `configured` gathers the names of configured data, without using or keeping
+    /// kept values.
+    pub fn read_anew(
+        py: Python<'_>,
+        state: &SequenceState,
+        span: Span,
+        keys: &[String],
+        configured: Option<&Configured>,
+    ) -> PyResult<Self> {
         let mut attempt = 1;
         loop {
             state.run(py, |sequence, storage| sequence.load(storage, span))?;
@@ -67,7 +79,7 @@ impl Columns {
                 let message = "the sequence was never used: call its methods, not its state's";
                 exception(py, "InvalidArgumentError", message)
             })?;
-            let plan = { state.lock(py).plan_cells(span, keys, Shared::clone) };
+            let plan = { state.lock(py).plan_cells(span, keys, configured.is_none(), Shared::clone) };
             let class = binding.record_class.get();
             let key = |key: &String| {
                 PyResult::Ok(Key {
@@ -87,7 +99,8 @@ impl Columns {
                 basis: plan.basis,
                 binding,
             };
-            if columns.complete(py, state, plan, keys, attempt == ATTEMPTS)? {
+            let last = attempt == ATTEMPTS;
+            if columns.complete(py, state, plan, keys, last, configured)? {
                 return Ok(columns);
             }
             attempt = (attempt + 1).min(ATTEMPTS);
@@ -103,6 +116,7 @@ impl Columns {
         mut plan: CellPlan<Shared>,
         keys: &[String],
         last: bool,
+        configured: Option<&Configured>,
     ) -> PyResult<bool> {
         let unread = std::mem::take(&mut plan.unread);
         let mut damaged = Vec::new();
@@ -112,12 +126,13 @@ impl Columns {
         let mut piece = FIRST_PIECE;
         while !rest.is_empty() {
             py.check_signals()?;
-            let found = self.read_piece(py, &plan, &rest[..piece.min(rest.len())])?;
+            let piece_rows = &rest[..piece.min(rest.len())];
+            let found = self.read_piece(py, &plan, piece_rows, configured)?;
             let (rows, later) = rest.split_at(found.len());
             (rest, piece) = (later, PIECE);
             let (mut read, mut gone) = (Vec::with_capacity(rows.len()), Vec::new());
             for (row, found) in rows.iter().zip(found) {
-                let cells = match self.settle(py, state, plan.times[*row], found)? {
+                let cells = match self.settle(py, state, plan.times[*row], found, configured)? {
                     Settled::Cells(cells) => cells,
                     Settled::Damaged => {
                         damaged.push(*row);
@@ -134,7 +149,9 @@ impl Columns {
                 }
                 read.push(*row);
             }
-            state.lock(py).keep_cells(&plan, keys, &read);
+            if configured.is_none() {
+                state.lock(py).keep_cells(&plan, keys, &read);
+            }
             if !gone.is_empty() {
                 forget(py, state, &gone)?;
                 return Ok(false);
@@ -153,6 +170,7 @@ impl Columns {
             if count % PIECE == 0 {
                 py.check_signals()?;
             }
+            gather_configured(py, record, configured)?;
             for (key, column) in self.keys.iter().zip(&mut plan.columns) {
                 let value = key.value(py, self.binding.record_class.get(), record)?;
                 column[*row] = key.cell_of(&value, &mut zone)?;
@@ -188,13 +206,15 @@ impl Columns {
         py: Python<'_>,
         plan: &CellPlan<Shared>,
         rows: &[usize],
+        configured: Option<&Configured>,
     ) -> PyResult<Vec<RowRead>> {
         let places = self.keys.iter().map(|key| key.place.clone()).collect();
         let selection = Selection::new(self.binding.record_class.get().shape(), places);
         let times: Vec<i64> = rows.iter().map(|row| plan.times[*row]).collect();
         if self.binding.native {
             let storage = self.binding.open_storage(py)?;
-            return Ok(py.detach(|| read_rows(storage, &selection, &times, among(rows)))?);
+            let among = among(rows);
+            return Ok(py.detach(|| read_rows(storage, &selection, &times, among, configured))?);
         }
         // The database has its own way from stored values to pickles.
         let mut picker = selection.picker();
@@ -209,7 +229,12 @@ impl Columns {
                 }
             })
         };
-        rows.iter().zip(&times).map(read).collect()
+        let read = rows.iter().zip(&times).map(read).collect::<PyResult<_>>()?;
+        if let Some(configured) = configured {
+            let mut names = configured.lock().unwrap_or_else(PoisonError::into_inner);
+            names.append(&mut picker.configured());
+        }
+        Ok(read)
     }
 
     /// The values of the row at `time`, of which `found` was read.
@@ -219,6 +244,7 @@ impl Columns {
         state: &SequenceState,
         time: i64,
         found: RowRead,
+        configured: Option<&Configured>,
     ) -> PyResult<Settled> {
         let pickle = match found {
             RowRead::Cells(cells) => return Ok(Settled::Cells(cells)),
@@ -228,7 +254,10 @@ impl Columns {
         };
         let Some(pickle) = pickle else { return Ok(Settled::Gone) };
         match state.make(py, &self.binding, self.basis, time, pickle) {
-            Ok(Some(record)) => Ok(Settled::Cells(self.cells_of(py, &record)?)),
+            Ok(Some(record)) => {
+                gather_configured(py, &record, configured)?;
+                Ok(Settled::Cells(self.cells_of(py, &record)?))
+            }
             Ok(None) => Ok(Settled::Changed),
             Err(error) if is_damage(py, &error) => {
                 report(py, &error)?;
@@ -258,6 +287,11 @@ impl Columns {
         let mut zone = None;
         let cell = |key: &Key| key.cell_of(&key.value(py, class, record)?, &mut zone);
         self.keys.iter().map(cell).collect()
+    }
+
+    /// The times of the rows whose stored values are kept, with the sizes of those.
+    pub fn encoded_sizes(&self) -> Vec<(i64, usize)> {
+        self.encoded.iter().map(|(row, value)| (self.times[*row], value.len())).collect()
     }
 
     /// Tells whether the record class is plain, and so is every object among the rows.
@@ -386,7 +420,7 @@ impl Columns {
         }
         let storage = self.binding.open_storage(py)?;
         let nothing = Selection::nothing();
-        let read = py.detach(|| read_rows(storage, &nothing, &times, among(rows)))?;
+        let read = py.detach(|| read_rows(storage, &nothing, &times, among(rows), None))?;
         let pickle = |(time, read): (&i64, RowRead)| match read {
             RowRead::Apart(Some(pickle)) => Ok(Some(pickle.map_err(PyErr::from))),
             RowRead::Apart(None) => fetch(py, &self.binding, *time),
@@ -415,6 +449,22 @@ impl Columns {
             None => Ok(py.None().into_bound(py)),
         }
     }
+}
+
+/// Tells `configured` under which names `record` holds configured data.
+fn gather_configured(
+    py: Python<'_>,
+    record: &Record,
+    configured: Option<&Configured>,
+) -> PyResult<()> {
+    let Some(configured) = configured else { return Ok(()) };
+    let Some(data) = record.bind(py).getattr_opt(intern!(py, "configured_data"))? else {
+        return Ok(());
+    };
+    let Ok(data) = data.cast_into::<PyDict>() else { return Ok(()) };
+    let names: Vec<String> = data.keys().iter().filter_map(|name| name.extract().ok()).collect();
+    configured.lock().unwrap_or_else(PoisonError::into_inner).extend(names);
+    Ok(())
 }
 
 /// What became of a row that was read.

@@ -31,6 +31,8 @@ impl From<Error> for PyErr {
             Error::Damaged { .. } | Error::Decode(_) => "DamagedRecordError",
             Error::Encode(_) | Error::Invalid(_) => "InvalidArgumentError",
             Error::Type(_) => "ArgumentTypeError",
+            Error::Conflict { .. } => "ConflictError",
+            Error::NotConserved { .. } => "ConservationError",
             Error::Full { .. } => "DiskFullError",
             Error::ForeignProcess { .. } => "ForeignProcessError",
             Error::Forked { .. } => "ForkedError",

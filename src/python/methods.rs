@@ -105,6 +105,30 @@ impl SequenceState {
         self.run(py, Sequence::count)
     }
 
+    /// Return how many records `[start, end)` has, and how many bytes their stored values take as
+    /// far as they are saved.
+    fn extent(
+        &self,
+        py: Python<'_>,
+        start: Option<&Bound<'_, PyAny>>,
+        end: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<(usize, usize)> {
+        let span = datetime::span(start, end)?;
+        let size = self.run(py, |sequence, storage| {
+            sequence.load(storage, span)?;
+            storage.map_or(Ok(0), |storage| storage.size(span))
+        })?;
+        let index = self.lock(py);
+        let damaged = index.damaged().filter(|(time, _)| span.contains(*time)).count();
+        Ok((index.rows().range(span).count() + damaged, size))
+    }
+
+    /// Whether the database is a store of the core.
+    #[getter]
+    fn is_native(&self, py: Python<'_>) -> bool {
+        self.binding(py).is_some_and(|binding| binding.native)
+    }
+
     // ---- changes ----------------------------------------------------------------------------
 
     /// Add `record`; unless `mark_dirty` it is not saved.

@@ -7,6 +7,7 @@ mod arrow;
 mod backend;
 mod cells;
 mod columns;
+mod compact;
 mod datetime;
 mod decode;
 mod encode;
@@ -29,6 +30,8 @@ use pyo3::prelude::*;
 mod _core {
     #[pymodule_export]
     use super::arrow::{ArrowTable, arrow_table};
+    #[pymodule_export]
+    use super::compact::{Compaction, plan_compaction};
     #[pymodule_export]
     use super::datetime::timestamp_of;
     #[pymodule_export]

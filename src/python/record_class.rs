@@ -83,6 +83,11 @@ impl RecordClass {
         })
     }
 
+    /// A record of the class with these `fields`, validated.
+    pub fn make(&self, py: Python<'_>, fields: &Bound<'_, PyDict>) -> PyResult<Py<PyAny>> {
+        Ok(self.class.bind(py).call((), Some(fields))?.unbind())
+    }
+
     /// The values of a record by field, if each is of a kind that its field stores as it is.
     fn plain_values<'py>(
         &self,

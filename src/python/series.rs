@@ -144,7 +144,7 @@ fn boundary_named(py: Python<'_>, name: &str) -> PyResult<Boundary> {
     }
 }
 
-fn aggregation_named(py: Python<'_>, name: &str) -> PyResult<Aggregation> {
+pub fn aggregation_named(py: Python<'_>, name: &str) -> PyResult<Aggregation> {
     AGGREGATIONS.iter().find(|(known, _)| *known == name).map(|(_, found)| *found).ok_or_else(
         || {
             let names: Vec<_> = AGGREGATIONS.iter().map(|(name, _)| *name).collect();

@@ -24,7 +24,7 @@ pub use consolidate::{Consolidation, Value};
 pub use meter::{Changed, conserved};
 pub use run::{Replacement, Run, Tally};
 pub use stage::Rows;
-pub use tiers::{Due, Tier, newest_plausible};
+pub use tiers::{Due, Tier, implausible_from, newest_plausible};
 
 use crate::error::{Error, Result};
 use crate::interval::Span;

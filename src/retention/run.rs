@@ -163,6 +163,32 @@ impl Run {
         &self.puts
     }
 
+    /// Puts other values in the place of those that the tier at `place` among the tallies made of
+    /// `key` in an open span: `value` is asked with the number of the bucket in it.
+    ///
+    /// # Errors
+    /// Those of `value`.
+    pub fn replace<E>(
+        &mut self,
+        place: usize,
+        span: Span,
+        key: usize,
+        mut value: impl FnMut(usize) -> Result<Option<Cell>, E>,
+    ) -> Result<(), E> {
+        let interval = self.tallies[place].tier.interval;
+        let from = self.puts.partition_point(|put| put.time < span.start);
+        for put in self.puts[from..].iter_mut().take_while(|put| put.time < span.end) {
+            let bucket = usize::try_from((put.time - span.start) / interval).unwrap_or_default();
+            let of_key = put.values.iter_mut().find(|(known, _, _)| *known == key);
+            if let Some((_, cell, _)) = of_key
+                && let Some(value) = value(bucket)?
+            {
+                *cell = value;
+            }
+        }
+        Ok(())
+    }
+
     /// The rows to delete, ascending; none of them is written.
     #[must_use]
     pub fn deletes(&self) -> &[i64] {

@@ -74,13 +74,19 @@ impl Tier {
     }
 }
 
+/// From when on a row is too far in the future of the clock's `now` to be believed, in UTC seconds
+/// since 1970.
+#[must_use]
+pub fn implausible_from(now: i64) -> i64 {
+    now.saturating_add(FUTURE_TOLERANCE).saturating_add(1)
+}
+
 /// The newest row that a wrong clock cannot have made: the last one up to a day after `now`, or the
 /// first one where all are later. `None` without rows.
 ///
 /// `times` are those of the rows, ascending, and `now` the clock's, in UTC seconds since 1970.
 #[must_use]
 pub fn newest_plausible(times: &[i64], now: i64) -> Option<i64> {
-    let limit = now.saturating_add(FUTURE_TOLERANCE);
-    let plausible = times.partition_point(|time| *time <= limit);
+    let plausible = times.partition_point(|time| *time < implausible_from(now));
     times.get(plausible.saturating_sub(1)).copied()
 }

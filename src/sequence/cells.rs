@@ -131,12 +131,13 @@ impl<'c, I: Iterator<Item = (&'c [i64], &'c [Cell])>> Cursor<'c, I> {
 }
 
 impl<R> Index<R> {
-    /// What is known of the values of `keys` in the known rows of `span`; `share` copies the
-    /// handle of a record.
+    /// What is known of the values of `keys` in the known rows of `span`, from kept values only
+    /// where `use_kept`; `share` copies the handle of a record.
     pub fn plan_cells(
         &self,
         span: Span,
         keys: &[String],
+        use_kept: bool,
         mut share: impl FnMut(&R) -> R,
     ) -> CellPlan<R> {
         let rows = self.rows.slices(span).map(|(times, _)| times.len()).sum();
@@ -152,7 +153,7 @@ impl<R> Index<R> {
         let nothing = Rows::default();
         let mut kept: Vec<_> = keys
             .iter()
-            .map(|key| self.cells.column(key).unwrap_or(&nothing).slices(span))
+            .map(|key| self.cells.column(key).filter(|_| use_kept).unwrap_or(&nothing).slices(span))
             .map(|rest| Cursor { rest, times: &[], cells: &[] })
             .collect();
         let mut missing = Vec::new();

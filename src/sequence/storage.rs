@@ -102,7 +102,10 @@ impl Storage {
     /// Shows the value that is stored at each of `times`, ascending, with its position, from one
     /// snapshot, until `visit` breaks. `among` tells how many rows lie between the first and the
     /// last of them: a scan is the faster way to most of them, a lookup each to few.
-    pub(super) fn read_many(
+    ///
+    /// # Errors
+    /// Those of [`Store::scan`].
+    pub fn read_many(
         &self,
         times: &[i64],
         among: usize,
@@ -123,6 +126,19 @@ impl Storage {
             }
             if times.get(at) == Some(&time) { visit(at, value) } else { ControlFlow::Continue(()) }
         })
+    }
+
+    /// How many bytes the values of the rows of `span` take.
+    ///
+    /// # Errors
+    /// Those of [`Store::scan`].
+    pub fn size(&self, span: Span) -> Result<usize> {
+        let mut size = 0;
+        self.scan_with(span, Order::Ascending, |_, value| {
+            size += value.len();
+            ControlFlow::Continue(())
+        })?;
+        Ok(size)
     }
 
     /// The rows of `span`, with their values where the store is slow to read single ones.

@@ -1,6 +1,8 @@
 //! Reads the values of some keys of stored rows, decoding on all cores.
 
+use std::collections::BTreeSet;
 use std::ops::{ControlFlow, Range};
+use std::sync::{Mutex, PoisonError};
 
 use super::storage::Storage;
 use crate::codec::gzip;
@@ -26,9 +28,12 @@ pub enum RowRead {
     Gone,
 }
 
+/// Names under which records hold configured data, gathered while they are read.
+pub type Configured = Mutex<BTreeSet<String>>;
+
 /// Reads the rows at `times`, ascending, from one snapshot of a store of the core; `among` tells
 /// how many rows lie between the first and the last of them. Large values may end the piece early:
-/// then the result is shorter than `times`.
+/// then the result is shorter than `times`. `configured` gathers the names of configured data.
 ///
 /// # Errors
 /// Those of [`Store::scan`](crate::store::Store::scan).
@@ -37,6 +42,7 @@ pub fn read_rows(
     selection: &Selection,
     times: &[i64],
     among: usize,
+    configured: Option<&Configured>,
 ) -> Result<Vec<RowRead>> {
     let mut bytes = Vec::new();
     let mut places: Vec<Option<Range<usize>>> = vec![None; times.len()];
@@ -71,6 +77,11 @@ pub fn read_rows(
             room = room.saturating_sub(pickle.len());
             RowRead::Apart(fits.then(|| Ok(pickle.to_vec())))
         };
-        share.iter().map(&mut read).collect()
+        let rows = share.iter().map(&mut read).collect();
+        if let Some(configured) = configured {
+            let mut names = configured.lock().unwrap_or_else(PoisonError::into_inner);
+            names.append(&mut picker.configured());
+        }
+        rows
     }))
 }

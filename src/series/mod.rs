@@ -12,6 +12,7 @@ mod fill;
 mod layout;
 mod numbers;
 mod resample;
+mod row;
 mod shape;
 mod window;
 

@@ -1,5 +1,6 @@
 //! Which values of a stored record are its fields' values as they are.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::cell::{Cell, ZoneName};
@@ -24,9 +25,9 @@ pub mod kind {
     pub const DATE_TIME: u32 = 32;
     /// A `dict` of scalars by name.
     pub const DICT: u32 = 64;
+    /// Whatever a configured value may be.
+    pub const SCALARS: u32 = NONE | BOOL | INT | FLOAT | STR;
 }
-
-const SCALARS: u32 = kind::NONE | kind::BOOL | kind::INT | kind::FLOAT | kind::STR;
 
 /// The field that holds the values of the keys that are configured at run time.
 const CONFIGURED: &str = "configured_data";
@@ -56,6 +57,32 @@ impl Shape {
         let configured =
             fields.iter().position(|(name, kinds)| name == CONFIGURED && *kinds == kind::DICT);
         Self { fields, configured }
+    }
+
+    /// The fields with their kinds.
+    pub(super) fn fields(&self) -> &[(String, u32)] {
+        &self.fields
+    }
+
+    /// Whether the field at this position holds the configured data.
+    pub(super) fn is_configured(&self, field: usize) -> bool {
+        self.configured == Some(field)
+    }
+
+    /// The names under which a record that fits and has these `values` holds configured data.
+    fn configured<'t>(
+        &self,
+        tree: &'t Tree<'_>,
+        values: &[NodeId],
+    ) -> impl Iterator<Item = &'t str> {
+        let pairs = match self.configured.and_then(|at| values.get(at)) {
+            Some(id) if let Node::Dict(pairs) = tree.node(*id) => pairs,
+            _ => &[],
+        };
+        pairs.iter().filter_map(|[name, _]| match tree.node(*name) {
+            Node::Str(name) => Some(name),
+            _ => None,
+        })
     }
 
     /// The names of the fields.
@@ -117,7 +144,7 @@ fn fits(tree: &Tree<'_>, id: NodeId, kinds: u32) -> bool {
             of(kind::DICT)
                 && pairs.iter().all(|[key, value]| {
                     matches!(tree.node(*key), Node::Str(_))
-                        && (fits(tree, *value, SCALARS) || tree.numpy_scalar(*value).is_some())
+                        && (fits(tree, *value, kind::SCALARS) || tree.numpy_scalar(*value).is_some())
                 })
         }
         Node::Call(_) => {
@@ -220,6 +247,7 @@ impl Selection {
             former: vec![Cell::None; keys],
             nodes: vec![None; keys],
             layouts: Layouts::new(),
+            configured: BTreeSet::new(),
         }
     }
 }
@@ -233,9 +261,16 @@ pub struct Picker<'s> {
     former: Vec<Cell>,
     nodes: Vec<Option<NodeId>>,
     layouts: Layouts,
+    configured: BTreeSet<String>,
 }
 
 impl Picker<'_> {
+    /// The names under which the records so far hold configured data.
+    #[must_use]
+    pub fn configured(self) -> BTreeSet<String> {
+        self.configured
+    }
+
     /// The values in `pickle`, in the order of the keys; `None` if the record has to be made to
     /// know them, or to know what is wrong with it.
     pub fn pick(&mut self, pickle: &[u8]) -> Option<Box<[Cell]>> {
@@ -246,6 +281,12 @@ impl Picker<'_> {
         let tree = self.reader.read(pickle).ok()?;
         let fits = shape.values(&tree, &mut self.values).unwrap_or(false);
         let cells = fits.then(|| {
+            // A record that is laid out as one before holds the same names.
+            for name in shape.configured(&tree, &self.values) {
+                if !self.configured.contains(name) {
+                    self.configured.insert(name.to_owned());
+                }
+            }
             for ((place, node), former) in places.iter().zip(&mut self.nodes).zip(&mut self.former)
             {
                 *node = shape.node(&tree, &self.values, place);
