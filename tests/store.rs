@@ -149,7 +149,7 @@ fn metadata_is_apart_from_records(store: &dyn Store) {
         assert_eq!(store.stats(namespace).unwrap().entries, 4);
         assert_eq!(store.get(namespace, METADATA_KEY).unwrap(), None);
         assert!(!store.contains(namespace, METADATA_KEY).unwrap());
-        let batch = Batch { deletes: vec![METADATA_KEY.to_vec()], ..Batch::default() };
+        let batch = Batch { deletes: vec![METADATA_KEY].into(), ..Batch::default() };
         assert_eq!(store.commit(namespace, &batch).unwrap().deleted, 0);
         assert_eq!(store.metadata(namespace).unwrap().as_deref(), Some(name));
     }
@@ -166,7 +166,7 @@ fn metadata_is_apart_from_records(store: &dyn Store) {
 
 fn deletes_follow_puts(store: &dyn Store) {
     store.commit(HOUSE, &puts(0..6)).unwrap();
-    let batch = Batch { deletes: vec![key(1), key(7), key(9), key(1)], ..puts([7, 8]) };
+    let batch = Batch { deletes: vec![key(1), key(7), key(9), key(1)].into(), ..puts([7, 8]) };
     let committed = store.commit(HOUSE, &batch).unwrap();
     assert_eq!((committed.written, committed.deleted), (2, 2));
     let keys: Vec<_> = all(store, HOUSE).into_iter().map(|row| row.0).collect();
@@ -207,7 +207,7 @@ fn names_are_checked(store: &dyn Store) {
 fn keys_are_checked_before_anything_is_written(store: &dyn Store) {
     let long = [b"2024-10-27T11:34:56.", "0".repeat(600).as_bytes(), b"+00:00"].concat();
     for bad in [b"".to_vec(), b"house".to_vec(), METADATA_KEY.to_vec(), vec![b'2'; 512], long] {
-        let mut batch = Batch { deletes: vec![key(1)], ..puts([1, 2]) };
+        let mut batch = Batch { deletes: vec![key(1)].into(), ..puts([1, 2]) };
         batch.puts.push((bad.clone(), b"value".to_vec()));
         let outcome = store.commit(HOUSE, &batch);
         assert!(matches!(outcome, Err(Error::Key { .. })), "{outcome:?}");
@@ -215,7 +215,7 @@ fn keys_are_checked_before_anything_is_written(store: &dyn Store) {
 
         assert_eq!(store.get(HOUSE, &bad).unwrap(), None);
         assert!(!store.contains(None, &bad).unwrap());
-        let batch = Batch { deletes: vec![bad], ..Batch::default() };
+        let batch = Batch { deletes: vec![bad].into(), ..Batch::default() };
         assert_eq!(store.commit(None, &batch).unwrap().deleted, 0);
     }
 }
@@ -231,7 +231,7 @@ fn the_unnamed_namespace_holds_records_only(store: &dyn Store) {
     assert_eq!(store.stats(None).unwrap().entries, 2);
     assert_eq!(store.get(None, b"house").unwrap(), None);
     assert!(!store.contains(None, b"house").unwrap());
-    let batch = Batch { deletes: vec![b"house".to_vec(), key(4)], ..Batch::default() };
+    let batch = Batch { deletes: vec![b"house".to_vec(), key(4)].into(), ..Batch::default() };
     assert_eq!(store.commit(None, &batch).unwrap().deleted, 1);
     assert_eq!(all(store, HOUSE).len(), 1);
     assert_eq!(store.namespaces().unwrap(), ["0 sorts before the records", "house"]);
@@ -367,7 +367,7 @@ fn any_batch() -> impl Strategy<Value = Batch> {
     let deletes = proptest::collection::vec(minute.prop_map(key), 0..6);
     (puts, deletes, metadata).prop_map(|(puts, deletes, metadata)| Batch {
         puts,
-        deletes,
+        deletes: deletes.into(),
         metadata,
         based_on: None,
     })

@@ -100,18 +100,19 @@ pub fn plan_compaction(
     work.resample(py, &request)?;
     let outcome = work.outcome(py, state, &binding, &request)?;
     let Outcome { puts, records, tiers, replaced } = outcome;
+    let cutoffs = work.run.cutoffs();
     let rewrite = Rewrite {
         generation,
         change,
         puts,
-        deletes: work.run.deletes().to_vec(),
+        deletes: work.run.into_deletes(),
         metadata: MetadataChange::Keep,
     };
     Ok(Some(Compaction {
         rewrite: Mutex::new(Some(rewrite)),
         records: Mutex::new(records),
         tiers,
-        cutoffs: work.run.cutoffs(),
+        cutoffs,
         replaced,
     }))
 }
@@ -322,10 +323,11 @@ impl Work {
             _ => None,
         };
         let database = binding.database.bind(py);
-        let level = match binding.native {
-            true => database.getattr(intern!(py, "compression_level"))?.extract()?,
+        let level = if binding.native {
+            database.getattr(intern!(py, "compression_level"))?.extract()?
+        } else {
             // The database has its own way from pickles to stored values.
-            false => 0,
+            0
         };
         let puts = self.run.puts();
         let mut pickles: Vec<Option<Vec<u8>>> = match (&places, class.shape()) {

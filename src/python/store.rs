@@ -109,7 +109,7 @@ impl Store {
         namespace: Option<&str>,
         keys: Vec<Vec<u8>>,
     ) -> PyResult<usize> {
-        let batch = Batch { deletes: keys, ..Batch::default() };
+        let batch = Batch { deletes: keys.into(), ..Batch::default() };
         Ok(py.detach(|| self.store.commit(namespace, &batch))?.deleted)
     }
 

@@ -195,6 +195,12 @@ impl Run {
         &self.deletes
     }
 
+    /// The same, without a copy.
+    #[must_use]
+    pub fn into_deletes(self) -> Vec<i64> {
+        self.deletes
+    }
+
     /// What each tier does, from the finest to the coarsest.
     #[must_use]
     pub fn tallies(&self) -> &[Tally] {

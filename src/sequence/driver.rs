@@ -12,7 +12,7 @@ use super::index::{Index, Presence};
 use super::storage::Storage;
 use crate::error::{Error, Result};
 use crate::interval::Span;
-use crate::store::{Batch, Committed, KeyRange, MetadataChange, Order};
+use crate::store::{Batch, Committed, KeyRange, Keys, MetadataChange, Order};
 use crate::timestamp::Timestamp;
 
 /// How many rows are read in one piece: few enough that a busy saver does not keep a load from
@@ -377,7 +377,9 @@ impl<R: Handle> Sequence<R> {
         };
         let generation = moved(&batch, committed);
         let keep = !storage.store.reads_single_values_fast();
-        let values = batch.puts.into_iter().map(|(_, value)| keep.then_some(value));
+        // Many keys to delete take a lot of memory.
+        let Batch { puts, .. } = batch;
+        let values = puts.into_iter().map(|(_, value)| keep.then_some(value));
         let gone =
             self.lock().rewritten(change, &deletes, times.into_iter().zip(values), generation);
         drop(gone);
@@ -402,9 +404,13 @@ impl<R: Handle> Sequence<R> {
 fn batch(puts: Vec<Encoded>, deletes: &[i64], metadata: MetadataChange) -> Result<Batch> {
     let key = |time: i64| Timestamp::from_seconds(time).map(|time| time.to_key().to_vec());
     let puts = puts.into_iter().map(|(time, value)| Ok((key(time)?, value)));
+    let mut keys = Keys::default();
+    for time in deletes {
+        keys.push(&Timestamp::from_seconds(*time)?.to_key());
+    }
     Ok(Batch {
         puts: puts.collect::<Result<_>>()?,
-        deletes: deletes.iter().map(|time| key(*time)).collect::<Result<_>>()?,
+        deletes: keys,
         metadata,
         based_on: None,
     })

@@ -6,12 +6,14 @@
 
 mod environment;
 mod files;
+mod keys;
 mod lmdb;
 mod memory;
 
 use std::ops::{Bound, ControlFlow};
 use std::path::Path;
 
+pub use keys::Keys;
 pub use lmdb::{Durability, LmdbOptions, LmdbStore};
 pub use memory::MemoryStore;
 
@@ -77,7 +79,7 @@ pub struct Batch {
     /// Keys and values to write, in ascending order of key for speed and compactness.
     pub puts: Vec<(Vec<u8>, Vec<u8>)>,
     /// Keys to remove; a key that does not exist is no error. Applied after the puts.
-    pub deletes: Vec<Vec<u8>>,
+    pub deletes: Keys,
     /// What becomes of the metadata.
     pub metadata: MetadataChange,
     /// The namespace's generation that the changes follow from; `None` if from none. If it has
