@@ -194,6 +194,14 @@ impl Environment {
     ) -> Result<u64> {
         let mut recovery = Recovery::default();
         let mut nudged = false;
+        // Better now than when half of it is done, to be done again. Pages that are free may make
+        // it needless, but a larger map costs nothing.
+        if let Some(size) = self.is_short_of(room)? {
+            match self.grow(size, room) {
+                Err(Error::Full { .. }) => {}
+                outcome => outcome?,
+            }
+        }
         loop {
             let guard = read(&self.mapping);
             let mapping = self.mapped(guard.as_ref())?;
@@ -221,6 +229,18 @@ impl Environment {
                 error => self.recover(namespace, &error, &mut recovery)?,
             }
         }
+    }
+
+    /// The size of the map, if what is to be written may not find room behind the last page.
+    fn is_short_of(&self, room: Room) -> Result<Option<usize>> {
+        let guard = read(&self.mapping);
+        let env = &self.mapped(guard.as_ref())?.env;
+        let info = env.info();
+        let page_size = env.unnamed_database_stat().page_size as usize;
+        let used = (info.last_page_number + 1).saturating_mul(page_size);
+        // Pages are not filled to the last byte.
+        let needed = used.saturating_add(room.bytes.saturating_add(room.bytes / 2));
+        Ok((needed > info.map_size).then_some(info.map_size))
     }
 
     /// Commits a transaction that changes nothing. LMDB reuses the pages that one transaction freed
