@@ -12,6 +12,7 @@ from .timestamps import DatabaseTimestamp
 
 __all__ = [
     "ArrowTable",
+    "Compaction",
     "RecordClass",
     "RecordIterator",
     "RecordsBase",
@@ -22,6 +23,7 @@ __all__ = [
     "gzip_decode",
     "gzip_encode",
     "meter_energy",
+    "plan_compaction",
     "read_metadata",
     "register_type",
     "resample",

@@ -1,7 +1,7 @@
 """Tiered compaction of one sequence: old records are brought to coarser intervals.
 
-The core decides and commits (`src/retention`, `src/python/compact.rs`); here stand what a sequence is
-asked for, the report, and what a database without transactions needs beside.
+The core decides and commits (`src/retention`, `src/python/compact.rs`); here stand what a sequence
+is asked for, and what a database without transactions needs beside.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, get_args
 
 from ._core import Compaction, plan_compaction, write_metadata
@@ -165,7 +164,7 @@ def _request(
     aggregations = dict(sequence.db_compact_aggregations())
     # Values of keys that are configured no longer are kept as ever, so any key may be named.
     for key, name in aggregations.items():
-        if not isinstance(key, str) or not isinstance(name, str):
+        if not all(isinstance(text, str) for text in (key, name)):
             raise ArgumentTypeError(
                 f"db_compact_aggregations() maps keys to the names of aggregations, not {key!r} to "
                 f"{name!r}"
@@ -184,7 +183,6 @@ def _request(
     )
 
 
-@lru_cache(maxsize=4096)
 def _takes_fractions(record_class: type[Any], key: str) -> bool:
     """Whether a field takes a number that is no integer; what is no field takes anything."""
     known = getattr(record_class, "model_fields", {}).get(key)
@@ -369,9 +367,7 @@ def _is_untouched(
     )
 
 
-def finish(
-    sequence: DatabaseRecordProtocolMixin[Any], metadata: Mapping[str, Any] | None
-) -> int:
+def finish(sequence: DatabaseRecordProtocolMixin[Any], metadata: Mapping[str, Any] | None) -> int:
     """Carry through a compaction that a database without transactions was interrupted in.
 
     Args:

@@ -90,9 +90,7 @@ class CompactionReport(int):
     dry_run: bool
     rows_finished: int
 
-    def __new__(
-        cls, tiers: Iterable[TierReport], dry_run: bool, rows_finished: int = 0
-    ) -> Self:
+    def __new__(cls, tiers: Iterable[TierReport], dry_run: bool, rows_finished: int = 0) -> Self:
         """Gather what the tiers do."""
         tiers = list(tiers)
         report = super().__new__(cls, sum(tier.rows_deleted for tier in tiers) + rows_finished)
@@ -101,7 +99,7 @@ class CompactionReport(int):
         report.rows_finished = rows_finished
         return report
 
-    def __getnewargs__(self) -> tuple[Any, ...]:  # type: ignore[override]  # an int's is another
+    def __getnewargs__(self) -> tuple[Any, ...]:
         """Return what to copy or unpickle it from."""
         return self.tiers, self.dry_run, self.rows_finished
 
@@ -118,10 +116,8 @@ class CompactionReport(int):
     def __str__(self) -> str:
         """Return it as text, a line for each tier and key."""
         would = "would replace" if self.dry_run else "replaced"
-        lines = [
-            f"compaction {would} {int(self):,} records by {self.rows_written:,}, "
-            f"{_size(self.bytes_saved)} less"
-        ]
+        rows = f"{int(self):,} records by {self.rows_written:,}"
+        lines = [f"compaction {would} {rows}, {_size(self.bytes_saved)} less"]
         for tier in self.tiers:
             lines.append(
                 f"  {_time(tier.interval)} up to {tier.cutoff:YYYY-MM-DD HH:mm} UTC: "
@@ -147,7 +143,7 @@ class VacuumReport(int):
 
     Attributes:
         bytes_deleted: The size of the stored values deleted, in bytes.
-        keep_from: The first instant that is kept, as a timestamp; `None` if there was nothing to do.
+        keep_from: The first instant that is kept, as a timestamp; `None` where all are.
         dry_run: Whether it was only planned.
     """
 
@@ -155,9 +151,7 @@ class VacuumReport(int):
     keep_from: str | None
     dry_run: bool
 
-    def __new__(
-        cls, rows: int, bytes_deleted: int, keep_from: str | None, dry_run: bool
-    ) -> Self:
+    def __new__(cls, rows: int, bytes_deleted: int, keep_from: str | None, dry_run: bool) -> Self:
         """Note what is deleted."""
         report = super().__new__(cls, rows)
         report.bytes_deleted = bytes_deleted
@@ -165,7 +159,7 @@ class VacuumReport(int):
         report.dry_run = dry_run
         return report
 
-    def __getnewargs__(self) -> tuple[Any, ...]:  # type: ignore[override]  # an int's is another
+    def __getnewargs__(self) -> tuple[Any, ...]:
         """Return what to copy or unpickle it from."""
         return int(self), self.bytes_deleted, self.keep_from, self.dry_run
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from . import compaction
 from .datetimes import Duration, to_duration
@@ -26,10 +26,11 @@ class Retention:
         db_compact_sparse_first: Whether to compact sparse records as Akkudoktor-EOS does: where a
             window has no more records than buckets, the first value in a bucket is kept. By default
             its values are consolidated like any others, so that it makes no difference whether
-            records are compacted at once or as they arrive.
+            records are compacted at once or as they arrive. In a pydantic model it is written
+            `db_compact_sparse_first: ClassVar[bool] = True`.
     """
 
-    db_compact_sparse_first = False
+    db_compact_sparse_first: ClassVar[bool] = False
 
     @property
     def _sequence(self) -> DatabaseRecordProtocolMixin[Any]:
@@ -159,9 +160,9 @@ class Retention:
     ) -> CompactionReport:
         """Bring old records to coarser intervals, in one transaction.
 
-        What is pending is saved first. Buckets start at multiples of the interval since 1970 in UTC.
-        A record is written only where there were records; what a coarser tier took, a finer one
-        leaves alone; and a record that came late re-opens its bucket. Ages count from the newest
+        What is pending is saved first. Buckets start at multiples of the interval since 1970, in
+        UTC. A record is written only where there were records. A finer tier leaves alone what a
+        coarser one took, and a record that came late re-opens its bucket. Ages count from the newest
         record that is at most a day in the future of the clock. How the values of each key become
         one is told by :meth:`db_compact_aggregations`.
 

@@ -79,7 +79,8 @@ impl Columns {
                 let message = "the sequence was never used: call its methods, not its state's";
                 exception(py, "InvalidArgumentError", message)
             })?;
-            let plan = { state.lock(py).plan_cells(span, keys, configured.is_none(), Shared::clone) };
+            let plan =
+                { state.lock(py).plan_cells(span, keys, configured.is_none(), Shared::clone) };
             let class = binding.record_class.get();
             let key = |key: &String| {
                 PyResult::Ok(Key {
@@ -287,11 +288,6 @@ impl Columns {
         let mut zone = None;
         let cell = |key: &Key| key.cell_of(&key.value(py, class, record)?, &mut zone);
         self.keys.iter().map(cell).collect()
-    }
-
-    /// The times of the rows whose stored values are kept, with the sizes of those.
-    pub fn encoded_sizes(&self) -> Vec<(i64, usize)> {
-        self.encoded.iter().map(|(row, value)| (self.times[*row], value.len())).collect()
     }
 
     /// Tells whether the record class is plain, and so is every object among the rows.

@@ -18,7 +18,9 @@ use super::state::{Binding, SequenceState, Shared};
 use crate::codec::pickle_write::Writer;
 use crate::codec::{gzip, in_shares};
 use crate::interval::Span;
-use crate::retention::{Consolidation, Due, Replacement, Rows, Run, Tier, implausible_from, newest_plausible};
+use crate::retention::{
+    Consolidation, Due, Replacement, Rows, Run, Tier, implausible_from, newest_plausible,
+};
 use crate::sequence::{Configured, Mark, PIECE, Rewrite};
 use crate::series::{Aggregation, Cell, MeterRules, Place};
 use crate::store::MetadataChange;
@@ -78,9 +80,8 @@ pub fn plan_compaction(
 ) -> PyResult<Option<Compaction>> {
     let request: Request = request.extract()?;
     let state = state.get();
-    state.run(py, |sequence, storage| {
-        storage.map_or(Ok(()), |storage| sequence.refresh(storage))
-    })?;
+    state
+        .run(py, |sequence, storage| storage.map_or(Ok(()), |storage| sequence.refresh(storage)))?;
     let Some(binding) = state.binding(py) else { return Ok(None) };
     let generation = binding.storage.as_ref().map(crate::sequence::Storage::generation);
     let generation = generation.transpose()?.unwrap_or_default();
@@ -153,9 +154,8 @@ impl Compaction {
             state.set_metadata_kept(true);
             return Ok(());
         }
-        let records = std::mem::take(
-            &mut *self.records.lock().unwrap_or_else(PoisonError::into_inner),
-        );
+        let records =
+            std::mem::take(&mut *self.records.lock().unwrap_or_else(PoisonError::into_inner));
         let mut gone = Vec::new();
         let mut index = state.lock(py);
         for time in rewrite.deletes {
@@ -172,15 +172,10 @@ impl Compaction {
 }
 
 /// Keys with values, and keys.
-type Changes<'py> =
-    (Vec<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)>, Vec<Bound<'py, PyBytes>>);
+type Changes<'py> = (Vec<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)>, Vec<Bound<'py, PyBytes>>);
 
 /// What each tier has to do, if anything.
-fn due(
-    py: Python<'_>,
-    state: &SequenceState,
-    request: &Request,
-) -> PyResult<Vec<(Tier, Due)>> {
+fn due(py: Python<'_>, state: &SequenceState, request: &Request) -> PyResult<Vec<(Tier, Due)>> {
     let nearest = |span, backwards| {
         state.run(py, |sequence, storage| sequence.neighbor(storage, span, backwards))
     };
@@ -213,8 +208,6 @@ fn due(
 struct Work {
     keys: Vec<(String, Consolidation)>,
     run: Run,
-    /// The sizes of the stored values that are kept in memory, by their times.
-    sizes: BTreeMap<i64, usize>,
 }
 
 impl Work {
@@ -244,7 +237,7 @@ impl Work {
             spans.push(index.rows().range(span).map(|(time, _)| time).collect::<Vec<_>>());
         }
         let total: usize = spans.iter().map(Vec::len).sum();
-        let (mut done, mut sizes) = (0, BTreeMap::new());
+        let mut done = 0;
         let known: BTreeSet<&str> = names.iter().map(String::as_str).collect();
         let mut damaged = false;
         for times in spans {
@@ -253,8 +246,7 @@ impl Work {
                 let (Some(first), Some(last)) = (piece.first(), piece.last()) else { continue };
                 let configured = Configured::default();
                 let span = Span::new(*first, last + 1);
-                let columns =
-                    Columns::read_anew(py, state, span, &names, Some(&configured))?;
+                let columns = Columns::read_anew(py, state, span, &names, Some(&configured))?;
                 let seen = configured.into_inner().unwrap_or_else(PoisonError::into_inner);
                 let missing: Vec<_> =
                     seen.into_iter().filter(|name| !known.contains(name.as_str())).collect();
@@ -262,7 +254,6 @@ impl Work {
                     return Ok(Err([names, missing].concat()));
                 }
                 damaged |= columns.lacks_damaged;
-                sizes.extend(columns.encoded_sizes());
                 let rows = Rows::stored(columns.times, columns.cells);
                 py.detach(|| run.push(rows))?;
                 done += piece.len();
@@ -276,7 +267,7 @@ impl Work {
             let damaged: Vec<i64> = state.lock(py).damaged().map(|(time, _)| time).collect();
             run.spare(&damaged);
         }
-        Ok(Ok(Self { keys, run, sizes }))
+        Ok(Ok(Self { keys, run }))
     }
 
     /// Has the sequence's own resampling decide about means.
@@ -296,9 +287,9 @@ impl Work {
                     };
                     self.run.replace(place, *span, key, |bucket| {
                         let value = values.get(bucket).map(cell_of).transpose()?;
-                        Ok::<_, PyErr>(value.filter(|cell| {
-                            !matches!(cell, Cell::None | Cell::Other)
-                        }))
+                        Ok::<_, PyErr>(
+                            value.filter(|cell| !matches!(cell, Cell::None | Cell::Other)),
+                        )
                     })?;
                 }
             }
@@ -369,8 +360,11 @@ impl Work {
                 }
             }
         }
-        let mut values: Vec<(i64, Vec<u8>)> =
-            puts.iter().zip(pickles).map(|(put, value)| (put.time, value.unwrap_or_default())).collect();
+        let mut values: Vec<(i64, Vec<u8>)> = puts
+            .iter()
+            .zip(pickles)
+            .map(|(put, value)| (put.time, value.unwrap_or_default()))
+            .collect();
         if !binding.native && binding.storage.is_some() {
             for (_, value) in &mut values {
                 let pickle = PyBytes::new(py, value);
@@ -389,35 +383,25 @@ impl Work {
         binding: &Binding,
         puts: &[(i64, Vec<u8>)],
     ) -> PyResult<(Vec<TierOutcome>, usize)> {
-        let mut touched: Vec<i64> = puts.iter().map(|(time, _)| *time).collect();
-        touched.extend(self.run.deletes());
-        touched.sort_unstable();
+        let replaces = self.run.puts().iter().filter(|put| put.replaces).map(|put| put.time);
+        let mut gone: Vec<i64> = self.run.deletes().iter().copied().chain(replaces).collect();
+        gone.sort_unstable();
         let count = self.run.tallies().len();
-        let mut rows = vec![[0; 2]; count];
-        let mut bytes = vec![[0; 2]; count];
-        let mut replaced = 0;
-        let mut gone = |time: i64, size: usize| {
-            replaced += 1;
-            if let Some(tier) = self.run.tier_of(time) {
+        let (mut rows, mut bytes) = (vec![[0; 2]; count], vec![[0; 2]; count]);
+        for time in &gone {
+            if let Some(tier) = self.run.tier_of(*time) {
                 rows[tier][0] += 1;
-                bytes[tier][0] += size;
             }
-        };
-        match &binding.storage {
-            Some(storage) if binding.native => py.detach(|| {
-                storage.read_many(&touched, touched.len(), |at, value| {
-                    gone(touched[at], value.len());
+        }
+        if let Some(storage) = &binding.storage {
+            py.detach(|| {
+                storage.read_many(&gone, gone.len(), |at, value| {
+                    if let Some(tier) = self.run.tier_of(gone[at]) {
+                        bytes[tier][0] += value.len();
+                    }
                     ControlFlow::Continue(())
                 })
-            })?,
-            _ => {
-                for time in &touched {
-                    let size = self.sizes.get(time).copied();
-                    if size.is_some() || self.run.deletes().binary_search(time).is_ok() {
-                        gone(*time, size.unwrap_or_default());
-                    }
-                }
-            }
+            })?;
         }
         for (time, value) in puts {
             if let Some(tier) = self.run.tier_of(*time) {
@@ -438,7 +422,7 @@ impl Work {
                 readings.filter(|(_, [before, _])| *before > 0).collect(),
             )
         };
-        Ok((self.run.tallies().iter().enumerate().map(outcome).collect(), replaced))
+        Ok((self.run.tallies().iter().enumerate().map(outcome).collect(), gone.len()))
     }
 
     /// The record that a row is to be, made by its class.

@@ -117,12 +117,7 @@ impl Bucket<'_> {
     /// The mean over the bucket, a reading holding until the next one. The bucket begins with what
     /// the one before it became, whether that was just now or in a former run: so it makes no
     /// difference in how many runs rows are compacted.
-    fn time_weighted_mean(
-        &self,
-        open: &Open,
-        former: Former,
-        rules: &MeterRules,
-    ) -> Option<f64> {
+    fn time_weighted_mean(&self, open: &Open, former: Former, rules: &MeterRules) -> Option<f64> {
         let reach = rules.max_gap.unwrap_or(i64::MAX);
         let before = (0..self.rows.start)
             .rev()

@@ -15,6 +15,8 @@ use crate::series::{Cell, MeterRules};
 pub struct Replacement {
     /// The UTC second of the row.
     pub time: i64,
+    /// Whether there was a row at this second.
+    pub replaces: bool,
     /// For each key that has a value, by its index: the value, and the second of the stored row it
     /// comes from.
     pub values: Vec<(usize, Cell, i64)>,
@@ -136,7 +138,8 @@ impl Run {
         for at in 0..self.stages.len() {
             let rest = self.stages[at].finish(within)?;
             let later = &mut self.stages[at + 1..];
-            let decided = later.iter_mut().try_fold(rest, |rows, stage| stage.push(rows, within))?;
+            let decided =
+                later.iter_mut().try_fold(rest, |rows, stage| stage.push(rows, within))?;
             self.gather(decided);
         }
         let mut latter = self.latter.iter().peekable();
@@ -235,7 +238,8 @@ impl Run {
 
     fn count(&mut self, rows: &Rows, state: usize) {
         let within = self.within();
-        for (row, time) in rows.times.iter().enumerate().filter(|(_, time)| within.contains(**time)) {
+        for (row, time) in rows.times.iter().enumerate().filter(|(_, time)| within.contains(**time))
+        {
             let Some(tier) = self.tier_of(*time) else { continue };
             let tally = &mut self.tallies[tier];
             tally.rows[state] += 1;
@@ -258,7 +262,8 @@ impl Run {
                     (key, std::mem::replace(&mut cells[row], Cell::None), sources[row])
                 })
                 .collect();
-            self.puts.push(Replacement { time: *time, values });
+            let replaces = self.former.binary_search(time).is_ok();
+            self.puts.push(Replacement { time: *time, replaces, values });
         }
     }
 }

@@ -190,8 +190,7 @@ impl Stage {
                 .map(|(cells, consolidation)| Column { cells, consolidation: *consolidation })
                 .collect();
             let (times, rules) = (&self.buffer.times, &self.rules);
-            let planned =
-                plan_part(times, &columns, &self.open, rules, part, &mut self.former)?;
+            let planned = plan_part(times, &columns, &self.open, rules, part, &mut self.former)?;
             for (key, points) in &planned.meters {
                 self.check(*key, points, part)?;
             }
@@ -273,8 +272,10 @@ impl Stage {
 
 /// The part of `window` that readings reach, in whole buckets; `None` if there is none.
 fn clip(window: Span, readings: [&[(i64, f64)]; 2], interval: i64) -> Option<Span> {
-    let first = readings.iter().filter_map(|readings| readings.first()).map(|(time, _)| time).min()?;
-    let last = readings.iter().filter_map(|readings| readings.last()).map(|(time, _)| time).max()?;
+    let first =
+        readings.iter().filter_map(|readings| readings.first()).map(|(time, _)| time).min()?;
+    let last =
+        readings.iter().filter_map(|readings| readings.last()).map(|(time, _)| time).max()?;
     let floor = |second: i64| second.saturating_sub(second.rem_euclid(interval));
     let start = window.start.max(floor(*first));
     let end = window.end.min(floor(*last).saturating_add(interval));

@@ -72,7 +72,7 @@ impl<R: Handle> Sequence<R> {
     /// Reads again what anybody else may have changed since, and puts it in place in one step.
     ///
     /// # Errors
-    /// Those of [`Store::scan`]; then everything is as before.
+    /// Those of [`Store::scan`](crate::store::Store::scan); then everything is as before.
     pub fn refresh(&self, storage: &Storage) -> Result<()> {
         loop {
             let generation = storage.generation()?;
@@ -119,7 +119,7 @@ impl<R: Handle> Sequence<R> {
     /// Returns how many rows became known.
     ///
     /// # Errors
-    /// Those of [`Store::scan`].
+    /// Those of [`Store::scan`](crate::store::Store::scan).
     pub fn load(&self, storage: Option<&Storage>, span: Span) -> Result<usize> {
         let Some(storage) = storage else { return Ok(0) };
         self.refresh(storage)?;
@@ -147,7 +147,7 @@ impl<R: Handle> Sequence<R> {
     /// Makes the row at `time` known, if there is one.
     ///
     /// # Errors
-    /// [`Error::Damaged`] where its value is known to be, and those of [`Store::get`].
+    /// [`Error::Damaged`] where its value is known to be, and those of [`Store::get`](crate::store::Store::get).
     pub fn locate(&self, storage: Option<&Storage>, time: i64) -> Result<bool> {
         if let Some(storage) = storage {
             self.refresh(storage)?;
@@ -177,7 +177,7 @@ impl<R: Handle> Sequence<R> {
     /// The first row of `span`, or the last one where `backwards`.
     ///
     /// # Errors
-    /// Those of [`Store::scan`].
+    /// Those of [`Store::scan`](crate::store::Store::scan).
     pub fn neighbor(
         &self,
         storage: Option<&Storage>,
@@ -234,7 +234,7 @@ impl<R: Handle> Sequence<R> {
     /// number does not depend on what was read.
     ///
     /// # Errors
-    /// Those of [`Store::count`].
+    /// Those of [`Store::count`](crate::store::Store::count).
     pub fn count(&self, storage: Option<&Storage>) -> Result<usize> {
         let Some(storage) = storage else { return Ok(self.lock().rows().len()) };
         self.refresh(storage)?;
@@ -270,7 +270,7 @@ impl<R: Handle> Sequence<R> {
     ///
     /// # Errors
     /// [`Error::Duplicate`] where a record exists, loaded or not; [`Error::TimeRange`];
-    /// [`Error::Damaged`]; and those of [`Store::get`].
+    /// [`Error::Damaged`]; and those of [`Store::get`](crate::store::Store::get).
     pub fn insert(
         &self,
         storage: Option<&Storage>,
@@ -335,7 +335,7 @@ impl<R: Handle> Sequence<R> {
     /// Carries out `plan` with the values of its rows, and sets the metadata, in one transaction.
     ///
     /// # Errors
-    /// Those of [`Store::commit`]; then everything stays pending.
+    /// Those of [`Store::commit`](crate::store::Store::commit); then everything stays pending.
     pub fn commit(
         &self,
         storage: &Storage,
@@ -361,7 +361,7 @@ impl<R: Handle> Sequence<R> {
     ///
     /// # Errors
     /// [`Error::Conflict`] if somebody else has changed the namespace since it was read, and those of
-    /// [`Store::commit`]; then nothing is changed.
+    /// [`Store::commit`](crate::store::Store::commit); then nothing is changed.
     pub fn rewrite(&self, storage: &Storage, rewrite: Rewrite) -> Result<()> {
         let Rewrite { generation, change, puts, deletes, metadata } = rewrite;
         let times: Vec<i64> = puts.iter().map(|(time, _)| *time).collect();
@@ -408,19 +408,13 @@ fn batch(puts: Vec<Encoded>, deletes: &[i64], metadata: MetadataChange) -> Resul
     for time in deletes {
         keys.push(&Timestamp::from_seconds(*time)?.to_key());
     }
-    Ok(Batch {
-        puts: puts.collect::<Result<_>>()?,
-        deletes: keys,
-        metadata,
-        based_on: None,
-    })
+    Ok(Batch { puts: puts.collect::<Result<_>>()?, deletes: keys, metadata, based_on: None })
 }
 
 /// The generation that a commit moved its namespace to, `None` if it changed nothing.
 fn moved(batch: &Batch, committed: Committed) -> Option<u64> {
-    let changed = committed.written > 0
-        || committed.deleted > 0
-        || batch.metadata != MetadataChange::Keep;
+    let changed =
+        committed.written > 0 || committed.deleted > 0 || batch.metadata != MetadataChange::Keep;
     changed.then_some(committed.generation)
 }
 

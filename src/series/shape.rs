@@ -144,7 +144,8 @@ fn fits(tree: &Tree<'_>, id: NodeId, kinds: u32) -> bool {
             of(kind::DICT)
                 && pairs.iter().all(|[key, value]| {
                     matches!(tree.node(*key), Node::Str(_))
-                        && (fits(tree, *value, kind::SCALARS) || tree.numpy_scalar(*value).is_some())
+                        && (fits(tree, *value, kind::SCALARS)
+                            || tree.numpy_scalar(*value).is_some())
                 })
         }
         Node::Call(_) => {

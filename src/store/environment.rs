@@ -248,14 +248,15 @@ impl Environment {
     fn nudge(&self, namespace: Namespace<'_>) -> Result<()> {
         let guard = read(&self.mapping);
         let mapping = self.mapped(guard.as_ref())?;
-        let outcome = self.try_write(mapping, namespace, false, None, &mut |transaction, records| {
-            let metadata = records.get(transaction, METADATA_KEY)?.map(<[u8]>::to_vec);
-            records.put(transaction, METADATA_KEY, metadata.as_deref().unwrap_or_default())?;
-            if metadata.is_none() {
-                records.delete(transaction, METADATA_KEY)?;
-            }
-            Ok(true)
-        });
+        let outcome =
+            self.try_write(mapping, namespace, false, None, &mut |transaction, records| {
+                let metadata = records.get(transaction, METADATA_KEY)?.map(<[u8]>::to_vec);
+                records.put(transaction, METADATA_KEY, metadata.as_deref().unwrap_or_default())?;
+                if metadata.is_none() {
+                    records.delete(transaction, METADATA_KEY)?;
+                }
+                Ok(true)
+            });
         match outcome {
             Ok(_) | Err(heed::Error::Mdb(MdbError::MapFull)) => Ok(()),
             Err(error) => Err(self.error(&error)),
