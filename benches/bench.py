@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from contenders import BENCHES, Case, Contender, WorkerProcess, build_floor, run_floor
-from expectation import Expectation, WrongResultError, compare
+from expectation import Expectation, WrongResultError, compare, compare_compacted
 from subject import DAY_SECONDS, READ_KEY, STEP_SECONDS
 from table import (
+    COMPACTING,
     COMPARISONS,
     DELETING,
     DISK,
@@ -31,6 +32,7 @@ from table import (
     READ_FIRST,
     READING,
     START,
+    VACUUMING,
     WRITING,
     Answers,
     print_tables,
@@ -78,6 +80,7 @@ class Measurement:
         self._run_fresh([operation.name for operation in READING])
         self._run_others()
         self._read_each_other()
+        self._run_fresh([COMPACTING.name, VACUUMING.name])
         self._run_fresh([MEMORY.name, DELETING.name])
         for contender in self.contenders:
             left = self._content(contender, contender.name)
@@ -87,6 +90,9 @@ class Measurement:
         """Check an answer and keep it; of two that are timed the faster one."""
         if operation in self._expected.results:
             compare(who, operation, answer["result"], self._expected.results[operation])
+        if operation == COMPACTING.name:
+            compacted = self._expected.compacted
+            compare_compacted(who, answer["result"], compacted, hours_only=who != "eosdb")
         answer.pop("result", None)
         answers = self.answers.setdefault(operation, {})
         known = answers.get(who)

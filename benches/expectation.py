@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
@@ -24,6 +25,11 @@ ROWS_AN_HOUR = 3600 // STEP_SECONDS
 ROWS_A_QUARTER = 900 // STEP_SECONDS
 ROWS_A_DAY = DAY_SECONDS // STEP_SECONDS
 RELATIVE_TOLERANCE = 1e-12
+HOURLY_AFTER_SECONDS = 14 * DAY_SECONDS
+QUARTERLY_AFTER_SECONDS = 2 * 3600
+COMPACTED_TOLERANCE = 1e-9
+# The values are tenths, so that a mean is 0 or at least a 600th: this is for those that are 0.
+ZERO_TOLERANCE = 1e-9
 
 
 class WrongResultError(Exception):
@@ -33,6 +39,41 @@ class WrongResultError(Exception):
 def means(values: list[float], length: int) -> list[float]:
     """Return the mean of each `length` values, the last of them perhaps of fewer."""
     return [fmean(values[at : at + length]) for at in range(0, len(values), length)]
+
+
+@dataclass(frozen=True)
+class Compacted:
+    """What the default tiers have to leave of rows: each its second and its values.
+
+    Attributes:
+        old: The hourly means, and after them those of a quarter of an hour.
+        young: The rows that are too young, as they were.
+        hourly_until: The second up to which `old` is hourly.
+    """
+
+    old: list[list[float]]
+    young: list[list[float]]
+    hourly_until: int
+
+
+def compacted(rows: list[Row]) -> Compacted:
+    """Work out what the default tiers have to leave of rows."""
+    newest = rows[-1].second
+    hourly_until = (newest - HOURLY_AFTER_SECONDS) // 3600 * 3600
+    quarterly_until = (newest - QUARTERLY_AFTER_SECONDS) // 900 * 900
+    buckets: dict[int, list[Row]] = {}
+    for row in rows:
+        if row.second < quarterly_until:
+            width = 3600 if row.second < hourly_until else 900
+            buckets.setdefault(row.second // width * width, []).append(row)
+    return Compacted(
+        [
+            [second, *map(fmean, zip(*(row.values for row in bucket), strict=True))]
+            for second, bucket in buckets.items()
+        ],
+        [[row.second, *row.values] for row in rows if row.second >= quarterly_until],
+        hourly_until,
+    )
 
 
 class Expectation:
@@ -52,6 +93,7 @@ class Expectation:
         found = digest(looked_up)
         everything = digest(rows)
         self.rest = digest(rows[half:])
+        self.compacted = compacted(rows)
         columns = {key: [row.values[at] for row in rows] for at, key in enumerate(KEYS)}
         hourly = {key: means(column, ROWS_AN_HOUR) for key, column in columns.items()}
         read = columns[READ_KEY]
@@ -84,6 +126,7 @@ class Expectation:
             "content": everything,
             "memory": count,
             "delete": [half, count - half],
+            "vacuum": [count - half, self.rest],
         }
 
 
@@ -120,3 +163,41 @@ def compare(who: str, operation: str, result: Any, expected: Any) -> None:
         text if len(text) < 200 else f"{text[:200]}…" for text in map(str, (result, expected))
     )
     raise WrongResultError(f"{who}, {operation}: {got} where {right} is right")
+
+
+def compare_compacted(
+    who: str, result: list[list[float]], expected: Compacted, *, hours_only: bool
+) -> None:
+    """Raise an error if rows are not what compaction has to leave.
+
+    Args:
+        who: The implementation.
+        result: Its rows, each its second and its values.
+        expected: The right ones.
+        hours_only: Whether to pass over rows between the full hours where there should be hourly
+            ones only. Akkudoktor-EOS, and so the reference, compacts to hours first and to quarters
+            after that, over the same rows again, and so puts three interpolated rows between any
+            two of them. At the full hours are the means of the hours still.
+
+    Raises:
+        WrongResultError: If they are not.
+    """
+    if hours_only:
+        until = expected.hourly_until
+        result = [row for row in result if row[0] >= until or row[0] % 3600 == 0]
+    wanted = expected.old + expected.young
+    if len(result) != len(wanted):
+        raise WrongResultError(f"{who}, compact: {len(result)} rows where {len(wanted)} are right")
+    for number, (row, right) in enumerate(zip(result, wanted, strict=True)):
+        untouched = number >= len(expected.old)
+        same = row == right if untouched else row[0] == right[0] and close(row[1:], right[1:])
+        if not same:
+            raise WrongResultError(f"{who}, compact: {row} where {right} is right")
+
+
+def close(means: list[float], right: list[float]) -> bool:
+    """Tell whether means are equal but for what comes of adding up in another order."""
+    return len(means) == len(right) and all(
+        math.isclose(mean, value, rel_tol=COMPACTED_TOLERANCE, abs_tol=ZERO_TOLERANCE)
+        for mean, value in zip(means, right, strict=True)
+    )

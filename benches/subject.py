@@ -69,6 +69,8 @@ class Subject:
         disconnect: Closes the database.
         assume_loaded: Tells a sequence after `load()` that all is there. Akkudoktor-EOS forgets
             that, and would read everything again at the next call.
+        timestamp: Returns a moment as what `db_vacuum` takes.
+        path: The directory of the database.
     """
 
     record_class: Callable[..., Any]
@@ -76,6 +78,8 @@ class Subject:
     renew: Callable[[], Any]
     disconnect: Callable[[], None]
     assume_loaded: Callable[[Any], None]
+    timestamp: Callable[[Any], Any]
+    path: Path
 
 
 def environment(root: Path) -> Path:

@@ -73,4 +73,6 @@ def subject(root: Path, level: int, configured: bool) -> Subject:
         renew=renew,
         disconnect=lambda: opened.pop().close(),
         assume_loaded=lambda _: None,
+        timestamp=eosdb.DatabaseTimestamp.from_datetime,
+        path=path,
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reference import Phase, ReferenceLmdb, ReferenceRecord
-from reference_reading import ReferenceReader
+from reference import Phase, ReferenceLmdb, ReferenceRecord, Stamp
+from reference_compaction import ReferenceCompactor
 from subject import KEYS, NAMESPACE, Subject, environment
 
 
@@ -38,14 +38,14 @@ def subject(root: Path, level: int, configured: bool) -> Subject:
     record_class = ConfiguredReading if configured else Reading
     store = ReferenceLmdb(environment(root), compression_level=level)
 
-    def connect() -> ReferenceReader:
+    def connect() -> ReferenceCompactor:
         store.open()
         return renew()
 
-    def renew() -> ReferenceReader:
-        return ReferenceReader(record_class, store, NAMESPACE)
+    def renew() -> ReferenceCompactor:
+        return ReferenceCompactor(record_class, store, NAMESPACE)
 
-    def assume_loaded(sequence: ReferenceReader) -> None:
+    def assume_loaded(sequence: ReferenceCompactor) -> None:
         sequence.phase = Phase.FULL
 
     return Subject(
@@ -54,4 +54,6 @@ def subject(root: Path, level: int, configured: bool) -> Subject:
         renew=renew,
         disconnect=store.close,
         assume_loaded=assume_loaded,
+        timestamp=Stamp.from_datetime,
+        path=environment(root),
     )

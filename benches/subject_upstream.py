@@ -13,7 +13,7 @@ from akkudoktoreos.core import (  # type: ignore[import-not-found]
 )
 from loguru import logger  # type: ignore[import-not-found]
 from pydantic import Field
-from subject import KEYS, NAMESPACE, Subject
+from subject import KEYS, NAMESPACE, Subject, environment
 
 
 class Reading(dataabc.DataRecord):  # type: ignore[misc]
@@ -77,4 +77,6 @@ def subject(root: Path, level: int, configured: bool) -> Subject:
         renew=sequence_class,
         disconnect=lambda: coreabc.get_database().close(),
         assume_loaded=assume_loaded,
+        timestamp=databaseabc.DatabaseTimestamp.from_datetime,
+        path=environment(root),
     )

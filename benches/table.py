@@ -74,10 +74,15 @@ READING = (
     Operation("frame", "to_dataframe, rows loaded", "total", 40),
     Operation("read_live", "hourly mean of all, records built", "total", 300),
 )
+COMPACTING = Operation("compact", "open, compact to the default tiers", "total", 120)
+VACUUMING = Operation("vacuum", "open, vacuum the older half", "total", 100)
 DELETING = Operation("delete", "open, delete the older half, save", "total", 100)
 MEMORY = Operation("memory", "memory per loaded row", "bytes", 100)
 DISK = Operation("disk", "disk per row", "bytes", {9: 320})
-TABLE = (*WRITING, *FINDING, START, READ_FIRST, *READING, DELETING, MEMORY, DISK)
+TABLE = (
+    *(*WRITING, *FINDING, START, READ_FIRST, *READING),
+    *(COMPACTING, VACUUMING, DELETING, MEMORY, DISK),
+)
 
 FLOOR_NAME = "floor"
 COMPARISONS = (

@@ -18,12 +18,15 @@ import json
 import os
 import random
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pendulum
+from copies import replace_directory
 from pendulum.tz.local_timezone import get_local_timezone
 from subject import (
     DAY_SECONDS,
@@ -312,10 +315,69 @@ class Worker:
         series = pandas.Series([row.values[at] for row in rows], index=index)
         return self._best(lambda: series.resample("1h").mean())
 
+    def _on_copies(self, action: Callable[[Any], object], seen: Callable[[], Any]) -> Answer:
+        """Open a fresh copy of the database and change it, as often as there is time for.
+
+        That a copy is made, and closed, is not timed; opening it is.
+
+        Args:
+            action: Changes the records of a sequence.
+            seen: What to compare, found in the opened database afterwards.
+
+        Returns:
+            The median of the times; the database is again as it was.
+        """
+        if self.sequence is not None:
+            self._disconnect()
+        path = self.subject.path
+        times: list[float] = []
+        result: Any = None
+        with tempfile.TemporaryDirectory(dir=path.parent) as directory:
+            kept = Path(directory) / path.name
+            replace_directory(path, kept)
+            while len(times) < REPEAT_AT_MOST and sum(times) < REPEAT_WITHIN_SECONDS:
+                replace_directory(kept, path)
+                gc.collect()
+                start = time.perf_counter()
+                self.sequence = self.subject.connect()
+                action(self.sequence)
+                times.append(time.perf_counter() - start)
+                self._connect()
+                result = seen()
+                self._disconnect()
+            replace_directory(kept, path)
+        return {"seconds": median(times), "result": result, "times": len(times)}
+
+    def _rows(self) -> list[list[float]]:
+        self.sequence.load()
+        self.subject.assume_loaded(self.sequence)
+        return [
+            [int(record.date_time.timestamp()), *(record[key] for key in KEYS)]
+            for record in self.sequence.db_iterate_records()
+        ]
+
+    def compact(self) -> Answer:
+        """Open a copy of the database and compact it by the default tiers."""
+        return self._on_copies(lambda sequence: sequence.db_compact(), self._rows)
+
+    def vacuum(self) -> Answer:
+        """Open a copy of the database and vacuum the older half."""
+        middle = self.subject.timestamp(local_moment(self._middle()))
+
+        def seen() -> list[Any]:
+            self.sequence.load()
+            self.subject.assume_loaded(self.sequence)
+            return [len(self.sequence.records), self._content()]
+
+        return self._on_copies(lambda sequence: sequence.db_vacuum(keep_timestamp=middle), seen)
+
+    def _middle(self) -> int:
+        return FIRST_SECOND + self.rows // 2 * STEP_SECONDS
+
     def delete(self) -> Answer:
         """Open the database, delete the older half and save."""
         self._connect()
-        middle = local_moment(FIRST_SECOND + self.rows // 2 * STEP_SECONDS)
+        middle = local_moment(self._middle())
         start = time.perf_counter()
         deleted = self.sequence.delete_by_datetime(None, middle)
         self.sequence.db_save_records()

@@ -340,6 +340,19 @@ def test_an_unknown_aggregation_is_named(database: Any) -> None:
     assert stored_rows(database) == before
 
 
+def test_no_energy_moves_near_damaged_records(tmp_path: Path) -> None:
+    span = (when(START), when(START + 8 * HOUR))
+    options: dict[str, Any] = {"interval": "15 minutes", "max_gap": "30 minutes"}
+    readings = {m * MINUTE + 7: 100.0 + m // 15 for m in range(0, 480, 5)}
+    with eosdb.LMDBDatabase(tmp_path) as database:
+        fill(Home(database=database), of("meter_kwh", readings))
+        database.save_records([(b"20240101T013507Z", b"garbage")], namespace="home")
+        before = Home(database=database).key_to_energy("meter_kwh", *span, **options)
+        assert Home(database=database).db_compact() > 0
+        after = Home(database=database).key_to_energy("meter_kwh", *span, **options)
+    np.testing.assert_allclose(after, before, rtol=0, atol=1e-9)
+
+
 def test_buckets_with_damaged_records_are_left_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -19,7 +19,13 @@ import eosdb
 ROOT: Final = Path(__file__).resolve().parents[1]
 README: Final = (ROOT / "README.md").read_text()
 DESIGN: Final = (ROOT / "docs" / "design.md").read_text()
-DOCUMENTS: Final = ("README.md", "CHANGELOG.md", "docs/design.md", "docs/energy.md")
+DOCUMENTS: Final = (
+    "README.md",
+    "CHANGELOG.md",
+    "docs/design.md",
+    "docs/energy.md",
+    "docs/retention.md",
+)
 
 MODULES: Final = sorted(
     f"eosdb.{module.name}"

@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "benches"))
 
 import expectation
 import reference
+import reference_compaction
 import reference_reading
 import subject_reference
 import worker
@@ -345,6 +346,74 @@ def test_a_frame_has_a_row_for_each_record_by_local_time(store: reference.Refere
     assert reader(store, {}).to_dataframe().empty
 
 
+# Compaction.
+
+
+def compactor(
+    store: reference.ReferenceLmdb, points: Points | None = None
+) -> reference_compaction.ReferenceCompactor:
+    """Return a sequence on what is stored, with minutes after START and values saved before."""
+    if points is not None:
+        reader(store, points).db_save_records()
+    return reference_compaction.ReferenceCompactor(Reading, store, "house")
+
+
+def points_of(sequence: reference.ReferenceSequence) -> Points:
+    return {
+        round((record["date_time"] - START).total_seconds() / 60): record["power_w"]
+        for record in sequence.db_iterate_records()
+    }
+
+
+TO_HALF_HOURS = (pendulum.duration(hours=1), pendulum.duration(minutes=30))
+TO_HOURS = (pendulum.duration(hours=2), pendulum.duration(hours=1))
+
+
+def test_compaction_leaves_the_means_of_the_old_and_the_young_as_they_were(
+    store: reference.ReferenceLmdb,
+) -> None:
+    sequence = compactor(store, {minute: minute / 10 for minute in range(0, 181, 10)})
+    assert sequence.db_compact((TO_HALF_HOURS,)) == 12
+    expected = {0: 1.0, 30: 4.0, 60: 7.0, 90: 10.0}
+    expected |= {minute: minute / 10 for minute in range(120, 181, 10)}
+    assert points_of(sequence) == pytest.approx(expected)
+    assert points_of(compactor(store)) == pytest.approx(expected)
+
+
+def test_compaction_goes_on_where_it_ended(store: reference.ReferenceLmdb) -> None:
+    compactor(store, dict.fromkeys(range(0, 181, 10), 1.0)).db_compact((TO_HALF_HOURS,))
+    assert compactor(store).db_compact((TO_HALF_HOURS,)) == 0
+    sequence = compactor(store)
+    sequence.db_insert_record(Reading(date_time=START + 210 * MINUTE, power_w=3.0))
+    sequence.db_save_records()
+    assert sequence.db_compact((TO_HALF_HOURS,)) == 3
+    assert list(points_of(compactor(store))) == [0, 30, 60, 90, 120, 150, 160, 170, 180, 210]
+
+
+def test_the_finer_tier_fills_the_hours_of_the_coarser_one(
+    store: reference.ReferenceLmdb,
+) -> None:
+    sequence = compactor(store, {minute: float(minute) for minute in range(0, 241, 10)})
+    assert sequence.db_compact((TO_HALF_HOURS, TO_HOURS)) == 12 + 8
+    left = points_of(sequence)
+    assert list(left) == [0, 30, 60, 90, 120, 150, *range(180, 241, 10)]
+    assert [left[minute] for minute in (0, 60, 120, 150)] == [25.0, 85.0, 130.0, 160.0]
+    assert left[30] == 55.0
+
+
+def test_nothing_is_compacted_where_nothing_is_old(store: reference.ReferenceLmdb) -> None:
+    assert compactor(store).db_compact() == 0
+    assert compactor(store, QUARTERS).db_compact() == 0
+    assert points_of(compactor(store)) == QUARTERS
+
+
+def test_vacuuming_keeps_what_is_younger(store: reference.ReferenceLmdb) -> None:
+    sequence = compactor(store, QUARTERS)
+    keep = reference.Stamp.from_datetime(START + 30 * MINUTE)
+    assert sequence.db_vacuum(keep_timestamp=keep) == 2
+    assert points_of(compactor(store)) == {30: 2.0, 45: 3.0, 60: 4.0}
+
+
 @pytest.fixture
 def benchmark_zone() -> Iterator[None]:
     pendulum.set_local_timezone(pendulum.timezone(ZONE))
@@ -359,7 +428,8 @@ def test_the_benchmark_expects_what_the_reference_returns(
 ) -> None:
     monkeypatch.setattr(worker, "REPEAT_AT_MOST", 1)
     count = DAY_SECONDS // STEP_SECONDS + 100
-    expected = expectation.Expectation(count, configured).results
+    expectations = expectation.Expectation(count, configured)
+    expected = expectations.results
     running = worker.Worker(subject_reference.subject(tmp_path, 9, configured), count)
     for name in ("prepare", "insert", "save", "read_first", "read_again", "read_day", "frame"):
         answer = worker.plain(getattr(running, name)())
@@ -367,6 +437,32 @@ def test_the_benchmark_expects_what_the_reference_returns(
     expectation.compare(
         "pandas", "pandas", worker.plain(running.pandas())["result"], expected["pandas"]
     )
+    rows = worker.plain(running.compact())["result"]
+    expectation.compare_compacted("reference", rows, expectations.compacted, hours_only=True)
+    for name in ("vacuum", "delete"):
+        answer = worker.plain(getattr(running, name)())
+        expectation.compare("reference", name, answer["result"], expected[name])
+
+
+def test_of_compacted_rows_only_those_between_hours_may_be_too_many() -> None:
+    expected = expectation.Compacted([[0, 1.0], [3600, 2.0], [7200, 4.0]], [[7260, 5.0]], 7200)
+    right = [*expected.old, *expected.young]
+
+    def check(rows: list[list[float]], *, hours_only: bool = True) -> None:
+        expectation.compare_compacted("who", rows, expected, hours_only=hours_only)
+
+    check(right, hours_only=False)
+    check([[0, 1.0 + 1e-10], *right[1:]], hours_only=False)
+    check([right[0], [900, 1.25], *right[1:]])
+    wrong = expectation.WrongResultError
+    with pytest.raises(wrong, match="who, compact: 5 rows where 4 are right"):
+        check([right[0], [900, 1.25], *right[1:]], hours_only=False)
+    with pytest.raises(wrong, match="5 rows"):
+        check([*right[:3], [7215, 4.5], right[3]])
+    with pytest.raises(wrong, match="who, compact: "):
+        check([[0, 1.0 + 1e-8], *right[1:]])
+    with pytest.raises(wrong, match="who, compact: "):
+        check([*right[:3], [7260, 5.0 + 1e-10]])
 
 
 def test_results_agree_but_for_the_last_bits() -> None:

@@ -25,7 +25,15 @@ from .timestamps import DatabaseTimestamp
 if TYPE_CHECKING:
     from .mixin import DatabaseRecordProtocolMixin
 
-__all__ = ["checked_tiers", "compact", "cutoff_of", "finish", "newest_plausible", "with_cutoff"]
+__all__ = [
+    "checked_tiers",
+    "compact",
+    "cutoff_of",
+    "finish",
+    "is_unfinished",
+    "newest_plausible",
+    "with_cutoff",
+]
 
 logger = logging.getLogger("eosdb")
 
@@ -310,10 +318,12 @@ def _commit(sequence: DatabaseRecordProtocolMixin[Any], planned: Compaction) -> 
         }
         metadata = {**former, **cutoffs}
         state = sequence._db_enter()
-        if not sequence.db_enabled or state.is_native:
+        puts, deletes = ([], []) if state.is_native else planned.rows()
+        if not sequence.db_enabled or not (puts or deletes):
+            # One call, or one transaction.
             planned.commit(state, write_metadata(metadata))
         else:
-            _commit_in_steps(sequence, planned, former, metadata)
+            _commit_in_steps(sequence, planned, puts, deletes, former=former, metadata=metadata)
         sequence._db_metadata = metadata
 
 
@@ -323,6 +333,9 @@ def _commit(sequence: DatabaseRecordProtocolMixin[Any], planned: Compaction) -> 
 def _commit_in_steps(
     sequence: DatabaseRecordProtocolMixin[Any],
     planned: Compaction,
+    puts: list[tuple[bytes, bytes]],
+    deletes: list[bytes],
+    *,
     former: dict[str, Any],
     metadata: dict[str, Any],
 ) -> None:
@@ -331,7 +344,6 @@ def _commit_in_steps(
     The note is one value, written in one call. From then on the compaction is carried through,
     whatever happens in between: a second one would take means of means.
     """
-    puts, deletes = planned.rows()
     existed = sequence.database.get_metadata(namespace=sequence.db_namespace()) is not None
     journal = {
         "puts": [(key.decode("ascii"), b64encode(value).decode("ascii")) for key, value in puts],
@@ -339,14 +351,16 @@ def _commit_in_steps(
         "metadata": metadata,
         "replaced": planned.replaced,
     }
-    sequence._db_save_metadata({**former, _JOURNAL: json.dumps(journal)})
     try:
+        sequence._db_save_metadata({**former, _JOURNAL: json.dumps(journal)})
         planned.commit(sequence._db_enter(), write_metadata(metadata))
     except BaseException:
         with contextlib.suppress(Exception):
             if _is_untouched(sequence, puts, deletes):
                 written = write_metadata(former) if existed else None
                 sequence.database.set_metadata(written, namespace=sequence.db_namespace())
+        # Whatever is done next begins with reading the note, and carrying it out.
+        sequence._db_storage_initialized = False
         raise
 
 
@@ -367,6 +381,11 @@ def _is_untouched(
     )
 
 
+def is_unfinished(metadata: Mapping[str, Any] | None) -> bool:
+    """Return whether metadata hold the note of a compaction that was interrupted."""
+    return bool(metadata and metadata.get(_JOURNAL))
+
+
 def finish(sequence: DatabaseRecordProtocolMixin[Any], metadata: Mapping[str, Any] | None) -> int:
     """Carry through a compaction that a database without transactions was interrupted in.
 
@@ -377,10 +396,9 @@ def finish(sequence: DatabaseRecordProtocolMixin[Any], metadata: Mapping[str, An
     Returns:
         How many records that deletes or replaces; 0 if there was nothing to do.
     """
-    noted = (metadata or {}).get(_JOURNAL)
-    if not noted:
+    if metadata is None or not is_unfinished(metadata):
         return 0
-    journal = json.loads(noted)
+    journal = json.loads(metadata[_JOURNAL])
     namespace = sequence.db_namespace()
     puts = [(key.encode("ascii"), b64decode(value)) for key, value in journal["puts"]]
     sequence.database.save_records(puts, namespace=namespace)

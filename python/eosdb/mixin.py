@@ -156,8 +156,18 @@ class DatabaseRecordProtocolMixin(StateViews, Retention, Frames, Generic[T_Recor
         """Read the metadata of the namespace; what a new one gets is written by its first save."""
         metadata = self._db_load_metadata()
         self.__dict__["_db_state"].metadata_saved = metadata is not None
-        if compaction.finish(self, metadata):
-            return
+        if compaction.is_unfinished(metadata):
+            try:
+                compaction.finish(self, metadata)
+            except Exception as error:  # noqa: BLE001  what can be read is read all the same
+                compaction.logger.warning(
+                    "an interrupted compaction of namespace '%s' waits for a database that can be "
+                    "written: %s",
+                    self.db_namespace(),
+                    error,
+                )
+            else:
+                return
         self._db_metadata = metadata or {
             "version": self._db_version,
             "created": to_datetime().isoformat(),
@@ -488,6 +498,9 @@ class DatabaseRecordProtocolMixin(StateViews, Retention, Frames, Generic[T_Recor
         """Save everything pending and, in the same transaction, metadata that changed."""
         state = enter(self)
         with self._db_saving():
+            if compaction.is_unfinished(self._db_metadata):
+                # What is saved now must come after it.
+                compaction.finish(self, self._db_metadata)
             new = metadata if metadata is not None or state.metadata_saved else self._db_metadata
             saved = state.save(
                 None if new is None else write_metadata(new), even_alone=metadata is not None

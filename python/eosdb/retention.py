@@ -162,9 +162,9 @@ class Retention:
 
         What is pending is saved first. Buckets start at multiples of the interval since 1970, in
         UTC. A record is written only where there were records. A finer tier leaves alone what a
-        coarser one took, and a record that came late re-opens its bucket. Ages count from the newest
-        record that is at most a day in the future of the clock. How the values of each key become
-        one is told by :meth:`db_compact_aggregations`.
+        coarser one took, and a record that came late re-opens its bucket. Ages count from the
+        newest record that is at most a day in the future of the clock. How the values of each key
+        become one is told by :meth:`db_compact_aggregations`.
 
         Args:
             compact_tiers: (age, interval) pairs; by default :meth:`db_compact_tiers`.

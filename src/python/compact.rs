@@ -92,8 +92,13 @@ pub fn plan_compaction(
     }
     let mut keys = request.keys.clone();
     let mut work = loop {
-        match Work::read(py, state, &request, due.clone(), keys)? {
-            Ok(work) => break work,
+        let damaged = damaged(py, state);
+        let without = |(tier, due): &(Tier, Due)| (*tier, due.without(tier.interval, &damaged));
+        let due = due.iter().map(without).collect();
+        match Work::read(py, state, &request, due, keys.clone())? {
+            Ok(work) if damaged == self::damaged(py, state) => break work,
+            // Damage was met on the way, whose buckets are left alone.
+            Ok(_) => {}
             // Records hold values of keys that are configured no longer: they are kept.
             Err(all) => keys = all,
         }
@@ -174,6 +179,11 @@ impl Compaction {
 /// Keys with values, and keys.
 type Changes<'py> = (Vec<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)>, Vec<Bound<'py, PyBytes>>);
 
+/// The rows that nobody could read so far.
+fn damaged(py: Python<'_>, state: &SequenceState) -> Vec<i64> {
+    state.lock(py).damaged().map(|(time, _)| time).collect()
+}
+
 /// What each tier has to do, if anything.
 fn due(py: Python<'_>, state: &SequenceState, request: &Request) -> PyResult<Vec<(Tier, Due)>> {
     let nearest = |span, backwards| {
@@ -239,7 +249,6 @@ impl Work {
         let total: usize = spans.iter().map(Vec::len).sum();
         let mut done = 0;
         let known: BTreeSet<&str> = names.iter().map(String::as_str).collect();
-        let mut damaged = false;
         for times in spans {
             for piece in times.chunks(PIECE) {
                 py.check_signals()?;
@@ -253,7 +262,6 @@ impl Work {
                 if !missing.is_empty() {
                     return Ok(Err([names, missing].concat()));
                 }
-                damaged |= columns.lacks_damaged;
                 let rows = Rows::stored(columns.times, columns.cells);
                 py.detach(|| run.push(rows))?;
                 done += piece.len();
@@ -262,10 +270,6 @@ impl Work {
                 }
             }
             py.detach(|| run.finish_span())?;
-        }
-        if damaged || state.lock(py).damaged().next().is_some() {
-            let damaged: Vec<i64> = state.lock(py).damaged().map(|(time, _)| time).collect();
-            run.spare(&damaged);
         }
         Ok(Ok(Self { keys, run }))
     }

@@ -216,20 +216,6 @@ impl Run {
         self.stages.iter().rposition(|stage| stage.is_open(second))
     }
 
-    /// Leaves the buckets alone that these rows lie in, which nobody could read.
-    pub fn spare(&mut self, damaged: &[i64]) {
-        let mut spared = SpanSet::default();
-        for second in damaged {
-            let Some(tier) = self.tier_of(*second) else { continue };
-            let interval = self.stages[tier].tier.interval;
-            let start = second - second.rem_euclid(interval);
-            spared.insert(Span::new(start, start + interval));
-        }
-        let is_spared = |second: i64| spared.covers(Span::at(second));
-        self.puts.retain(|put| !is_spared(put.time));
-        self.deletes.retain(|second| !is_spared(*second));
-    }
-
     /// Up to where each tier, by its interval, has compacted after the run.
     #[must_use]
     pub fn cutoffs(&self) -> BTreeMap<i64, i64> {

@@ -24,6 +24,21 @@ pub struct Due {
     pub cutoff: i64,
 }
 
+impl Due {
+    /// The same without the buckets of `interval` seconds that these rows lie in, which nobody can
+    /// read: they are left alone.
+    #[must_use]
+    pub fn without(&self, interval: i64, unreadable: &[i64]) -> Self {
+        let mut spared = SpanSet::default();
+        for second in unreadable {
+            let start = second.saturating_sub(second.rem_euclid(interval));
+            spared.insert(Span::new(start, start.saturating_add(interval)));
+        }
+        let open = self.open.iter().flat_map(|span| spared.gaps(*span)).collect();
+        Self { open, cutoff: self.cutoff }
+    }
+}
+
 impl Tier {
     /// What is due: the buckets that have come of age since the last run, and those before them
     /// that rows have come to since.

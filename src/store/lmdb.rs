@@ -233,9 +233,15 @@ impl Store for LmdbStore {
             room,
             &mut |transaction, records| {
                 let rows = records.len(transaction)?;
-                if namespace.is_some() && batch.deletes.len() as u64 > rows / 2 {
+                if namespace.is_some() && batch.deletes.len() as u64 > rows / 4 * 3 {
+                    let had_metadata = records.get(transaction, METADATA_KEY)?.is_some();
                     deleted = rebuild(transaction, records, &puts, batch)?;
-                    return Ok(true);
+                    let metadata = match batch.metadata {
+                        MetadataChange::Keep => false,
+                        MetadataChange::Put(_) => true,
+                        MetadataChange::Delete => had_metadata,
+                    };
+                    return Ok(metadata || !puts.is_empty() || deleted > 0);
                 }
                 let metadata = put(transaction, records, &puts, &batch.metadata)?;
                 deleted = 0;
