@@ -11,10 +11,11 @@ import json
 import logging
 import time
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, get_args
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 from ._core import Compaction, plan_compaction, write_metadata
 from .datetimes import to_datetime, to_duration
@@ -150,6 +151,7 @@ class _Request:
     keys: list[str]
     aggregations: dict[str, str]
     whole: set[str]
+    nullable: set[str]
     cutoffs: dict[int, int]
     max_gap: int | None
     first_wins: bool
@@ -163,12 +165,14 @@ def _request(
     tiers: list[tuple[timedelta, timedelta]],
     progress: Callable[[int, int], object] | None,
 ) -> _Request:
+    record_class = sequence.record_class()
+    fields = getattr(record_class, "model_fields", {})
+    # A sequence may let fewer keys be written than its records have.
     keys = [
         key
-        for key in dict.fromkeys(sequence.record_keys_writable)
+        for key in dict.fromkeys([*sequence.record_keys_writable, *fields])
         if key not in {"date_time", "configured_data"}
     ]
-    record_class = sequence.record_class()
     aggregations = dict(sequence.db_compact_aggregations())
     # Values of keys that are configured no longer are kept as ever, so any key may be named.
     for key, name in aggregations.items():
@@ -182,6 +186,7 @@ def _request(
         tiers=[(int(age.total_seconds()), int(step.total_seconds())) for age, step in tiers],
         keys=keys,
         aggregations=aggregations,
+        nullable={key for key in keys if key in fields and _takes_none(fields[key].annotation)},
         whole={key for key in keys if not _takes_fractions(record_class, key)},
         cutoffs=_cutoffs(sequence._db_metadata or {}),
         max_gap=None if gap is None else int(to_duration(gap).total_seconds()),
@@ -197,13 +202,28 @@ def _takes_fractions(record_class: type[Any], key: str) -> bool:
     return known is None or _is_fractional(known.annotation)
 
 
+def _alternatives(annotation: Any) -> Iterator[Any]:
+    """Yield the types that a value of an annotated field may have."""
+    if hasattr(annotation, "__value__"):
+        yield from _alternatives(annotation.__value__)
+    elif get_origin(annotation) is Annotated:
+        yield from _alternatives(annotation.__origin__)
+    elif get_origin(annotation) in {Union, UnionType}:
+        for part in get_args(annotation):
+            yield from _alternatives(part)
+    else:
+        yield annotation
+
+
 def _is_fractional(annotation: Any) -> bool:
-    parts = get_args(annotation)
-    if parts:
-        return any(_is_fractional(part) for part in parts)
-    return annotation in {Any, object} or (
-        isinstance(annotation, type) and issubclass(annotation, float)
+    return any(
+        kind is Any or kind is object or (isinstance(kind, type) and issubclass(kind, float))
+        for kind in _alternatives(annotation)
     )
+
+
+def _takes_none(annotation: Any) -> bool:
+    return any(kind is Any or kind is NoneType for kind in _alternatives(annotation))
 
 
 def _own_resampling(
@@ -283,12 +303,12 @@ def _compact(
 ) -> CompactionReport:
     state = sequence._db_enter()
     finished = 0
-    if not dry_run:
-        if sequence.db_enabled and not state.is_native:
-            finished = finish(sequence, sequence._db_load_metadata())
-        # What is not saved yet counts too: then storage has all there is.
-        sequence.db_save_records()
+    if not dry_run and sequence.db_enabled and not state.is_native:
+        finished = finish(sequence, sequence._db_load_metadata())
     for attempt in range(_ATTEMPTS):
+        if not dry_run:
+            # What is not saved yet counts too: then storage has all there is.
+            sequence.db_save_records()
         request = _request(sequence, tiers, progress)
         planned = plan_compaction(state, request) if request.tiers else None
         if planned is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from . import compaction
 from .datetimes import Duration, to_duration
-from .errors import InvalidArgumentError
+from .errors import InvalidArgumentError, ReadOnlyError
 from .instants import non_negative, shifted
 from .reports import CompactionReport, VacuumReport
 from .timestamps import UNBOUND_END, DatabaseTimestamp, DatabaseTimestampType
@@ -101,12 +101,17 @@ class Retention:
 
         Raises:
             InvalidArgumentError: If the duration is negative or no number.
+            ReadOnlyError: If the database was opened to be read.
         """
         keep_from = self._keep_from(keep_hours, keep_timestamp)
         if keep_from is None:
             return VacuumReport(0, 0, None, dry_run)
         rows, size = self._sequence._db_enter().extent(None, keep_from)
         if not dry_run:
+            if rows and getattr(self._sequence.database, "read_only", False):
+                raise ReadOnlyError(
+                    f"{rows} records cannot be deleted: the database was opened read-only"
+                )
             rows = self._sequence.db_delete_records(end_timestamp=keep_from)
             self._sequence.db_save_records()
         report = VacuumReport(rows, size, str(keep_from), dry_run)
@@ -160,8 +165,9 @@ class Retention:
     ) -> CompactionReport:
         """Bring old records to coarser intervals, in one transaction.
 
-        What is pending is saved first. Buckets start at multiples of the interval since 1970, in
-        UTC. A record is written only where there were records. A finer tier leaves alone what a
+        What is pending is saved first; records that were inserted without being marked take part,
+        and are stored in what they become. Buckets start at multiples of the interval since 1970,
+        in UTC. A record is written only where there were records. A finer tier leaves alone what a
         coarser one took, and a record that came late re-opens its bucket. Ages count from the
         newest record that is at most a day in the future of the clock. How the values of each key
         become one is told by :meth:`db_compact_aggregations`.

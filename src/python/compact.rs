@@ -36,6 +36,8 @@ struct Request {
     aggregations: BTreeMap<String, String>,
     /// The keys that do not take fractions.
     whole: BTreeSet<String>,
+    /// The fields that may be None.
+    nullable: BTreeSet<String>,
     /// Up to where each tier, by its interval, has compacted; UTC seconds since 1970.
     cutoffs: BTreeMap<i64, i64>,
     /// The time by the clock.
@@ -106,10 +108,12 @@ pub fn plan_compaction(
     work.resample(py, &request)?;
     let outcome = work.outcome(py, state, &binding, &request)?;
     let Outcome { puts, records, tiers, replaced } = outcome;
+    let spans = due.into_iter().flat_map(|(_, due)| due.open).collect();
     let cutoffs = work.run.cutoffs();
     let rewrite = Rewrite {
         generation,
         change,
+        spans,
         puts,
         deletes: work.run.into_deletes(),
         metadata: MetadataChange::Keep,
@@ -163,6 +167,10 @@ impl Compaction {
             std::mem::take(&mut *self.records.lock().unwrap_or_else(PoisonError::into_inner));
         let mut gone = Vec::new();
         let mut index = state.lock(py);
+        if index.has_changed_since(rewrite.change, &rewrite.spans) {
+            drop(index);
+            return Err(crate::Error::Conflict { namespace: String::new() }.into());
+        }
         for time in rewrite.deletes {
             gone.extend(index.delete(Span::at(time)).1);
         }
@@ -462,6 +470,12 @@ impl Work {
         }
         if !former.is_empty() {
             fields.set_item(intern!(py, "configured_data"), former)?;
+        }
+        // Else a field without a value would get its default, which nobody measured.
+        for name in &request.nullable {
+            if !fields.contains(name)? {
+                fields.set_item(name, py.None())?;
+            }
         }
         let instant = timestamp(py, put.time)?.call_method0(intern!(py, "to_datetime"))?;
         fields.set_item(intern!(py, "date_time"), instant)?;

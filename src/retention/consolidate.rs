@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::open::Open;
 use crate::interval::Span;
-use crate::series::{Aggregation, Cell, MeterRules, number};
+use crate::series::{Aggregation, Cell, MeterRules, number as number_of};
 
 /// What replaces readings.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -63,7 +63,7 @@ pub(super) fn points(
             if let Some(value) = bucket.value(aggregation, open, *former, rules) {
                 let as_number = match value {
                     Value::Number(number) => number,
-                    Value::Reading(row) => number(&cells[row]),
+                    Value::Reading(row) => number_of(&cells[row]),
                 };
                 *former = Some((bucket.start, as_number));
                 points.push((bucket.start, value));
@@ -104,6 +104,11 @@ impl Bucket<'_> {
             Some(Aggregation::TimeWeightedMean) => self.time_weighted_mean(open, former, rules),
             Some(aggregation) => aggregation.number(&self.cells[self.rows.clone()]),
         };
+        // The reading itself, where it is one of them: an integer stays what it is.
+        if let (Some(number), Some(Aggregation::Min | Aggregation::Max)) = (number, aggregation) {
+            let is_it = |row: &usize| number_of(&self.cells[*row]).total_cmp(&number).is_eq();
+            return self.rows.clone().find(is_it).map(Value::Reading);
+        }
         let pick = || aggregation.unwrap_or(Aggregation::Last).pick(self.cells, self.rows.clone());
         number.map(Value::Number).or_else(|| pick().map(Value::Reading))
     }
@@ -125,14 +130,14 @@ impl Bucket<'_> {
             .find(|row| is_reading(&self.cells[*row]));
         let before = before.and_then(|row| {
             if !open.contains(self.times[row]) {
-                return Some((self.times[row], number(&self.cells[row])));
+                return Some((self.times[row], number_of(&self.cells[row])));
             }
             former
         });
         let inside = self.rows.clone().filter(|row| is_reading(&self.cells[*row]));
         let readings: Vec<(i64, f64)> = before
             .into_iter()
-            .chain(inside.map(|row| (self.times[row], number(&self.cells[row]))))
+            .chain(inside.map(|row| (self.times[row], number_of(&self.cells[row]))))
             .collect();
         let next = readings.iter().skip(1).map(|(time, _)| *time).chain([self.end]);
         Aggregation::weighted_mean(readings.iter().zip(next).map(|((time, value), next)| {

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::interval::{Span, SpanSet};
+use crate::timestamp::Timestamp;
 
 /// A record further in the future of the clock than this many seconds is not the newest one.
 const FUTURE_TOLERANCE: i64 = 86_400;
@@ -73,6 +74,8 @@ impl Tier {
         let next = |second: i64| floor(second).saturating_add(self.interval);
         // A bucket that a coarser tier has taken in part is left as it is.
         let earliest = coarser.map_or(i64::MIN, |cutoff| next(cutoff.saturating_sub(1)));
+        // A bucket that begins before there are keys is left too.
+        let earliest = earliest.max(next(Timestamp::MIN.seconds() - 1));
         let end = floor(newest.saturating_sub(self.age));
         let mut open = SpanSet::default();
         open.insert(Span::new(floor(former.unwrap_or(first)).max(earliest), end));

@@ -46,6 +46,9 @@ pub struct Rewrite {
     pub generation: u64,
     /// The number of the last change of this process that was seen.
     pub change: u64,
+    /// Where rows may be written or deleted: what this process has changed there since is in the
+    /// way.
+    pub spans: Vec<Span>,
     /// The rows to write with their stored values, ascending.
     pub puts: Vec<(i64, Vec<u8>)>,
     /// The rows to delete, ascending; none of them is written.
@@ -170,6 +173,13 @@ impl<R> Index<R> {
         }
         self.basis += 1;
         self.advance_to(generation);
+    }
+
+    /// Tells whether a row within `spans` was inserted, marked or deleted after `change`.
+    #[must_use]
+    pub fn has_changed_since(&self, change: u64, spans: &[Span]) -> bool {
+        let within = |time: i64| spans.iter().any(|span| span.contains(time));
+        self.pending.iter().any(|(time, pending)| pending.change > change && within(*time))
     }
 
     /// The number of the last change.

@@ -360,28 +360,47 @@ impl<R: Handle> Sequence<R> {
     /// Commits `rewrite` in one transaction.
     ///
     /// # Errors
-    /// [`Error::Conflict`] if somebody else has changed the namespace since it was read, and those of
+    /// [`Error::Conflict`] if somebody else has changed the namespace since it was read, or this
+    /// process a row where it is rewritten, and those of
     /// [`Store::commit`](crate::store::Store::commit); then nothing is changed.
     pub fn rewrite(&self, storage: &Storage, rewrite: Rewrite) -> Result<()> {
-        let Rewrite { generation, change, puts, deletes, metadata } = rewrite;
+        let Rewrite { generation, change, spans, puts, deletes, metadata } = rewrite;
         let times: Vec<i64> = puts.iter().map(|(time, _)| *time).collect();
         let batch = Batch { based_on: Some(generation), ..batch(puts, &deletes, metadata)? };
+        let keep = !storage.store.reads_single_values_fast();
         self.refresh(storage)?;
-        let committed = match storage.store.commit(storage.name(), &batch) {
+        let mut index = self.lock();
+        if index.has_changed_since(change, &spans) {
+            let namespace = storage.name().unwrap_or_default().to_owned();
+            return Err(Error::Conflict { namespace });
+        }
+        // Nobody may change a row between this look and the commit. A store that is a backend of
+        // another language may call back, so for it the index cannot stay locked.
+        let locked = if keep {
+            drop(index);
+            None
+        } else {
+            Some(index)
+        };
+        let committed = storage.store.commit(storage.name(), &batch);
+        index = match locked {
+            Some(index) => index,
+            None => self.lock(),
+        };
+        let committed = match committed {
             Ok(committed) => committed,
             Err(error) => {
                 // A store that commits in steps may have done some of them.
-                self.lock().reopened();
+                index.reopened();
                 return Err(error);
             }
         };
         let generation = moved(&batch, committed);
-        let keep = !storage.store.reads_single_values_fast();
         // Many keys to delete take a lot of memory.
         let Batch { puts, .. } = batch;
         let values = puts.into_iter().map(|(_, value)| keep.then_some(value));
-        let gone =
-            self.lock().rewritten(change, &deletes, times.into_iter().zip(values), generation);
+        let gone = index.rewritten(change, &deletes, times.into_iter().zip(values), generation);
+        drop(index);
         drop(gone);
         Ok(())
     }
