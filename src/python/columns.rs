@@ -1,7 +1,7 @@
 //! The values of some keys over the rows of a span: from kept values, objects and storage.
 
 use std::borrow::Cow;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -14,7 +14,7 @@ use super::errors::{exception, is_damage};
 use super::record_class::{RecordClass, unpack};
 use super::state::{Binding, Record, SequenceState, Shared, fetch, report};
 use crate::interval::Span;
-use crate::sequence::{CellPlan, Configured, PIECE, RowRead, read_rows};
+use crate::sequence::{CellPlan, Gathered, PIECE, RowRead, read_rows};
 use crate::series::{Cell, Place, Selection, ZoneName};
 
 /// How often a reading is begun anew because somebody else changes storage meanwhile; then what
@@ -63,14 +63,14 @@ impl Columns {
         Self::read_anew(py, state, span, keys, None)
     }
 
-    /// The same; where `configured` gathers the names of configured data, without using or keeping
-    /// kept values.
+    /// The same; where `gathered` takes what is found on the way, without using or keeping kept
+    /// values.
     pub fn read_anew(
         py: Python<'_>,
         state: &SequenceState,
         span: Span,
         keys: &[String],
-        configured: Option<&Configured>,
+        gathered: Option<&Mutex<Gathered>>,
     ) -> PyResult<Self> {
         let mut attempt = 1;
         loop {
@@ -79,8 +79,7 @@ impl Columns {
                 let message = "the sequence was never used: call its methods, not its state's";
                 exception(py, "InvalidArgumentError", message)
             })?;
-            let plan =
-                { state.lock(py).plan_cells(span, keys, configured.is_none(), Shared::clone) };
+            let plan = { state.lock(py).plan_cells(span, keys, gathered.is_none(), Shared::clone) };
             let class = binding.record_class.get();
             let key = |key: &String| {
                 PyResult::Ok(Key {
@@ -101,7 +100,7 @@ impl Columns {
                 binding,
             };
             let last = attempt == ATTEMPTS;
-            if columns.complete(py, state, plan, keys, last, configured)? {
+            if columns.complete(py, state, plan, keys, last, gathered)? {
                 return Ok(columns);
             }
             attempt = (attempt + 1).min(ATTEMPTS);
@@ -117,7 +116,7 @@ impl Columns {
         mut plan: CellPlan<Shared>,
         keys: &[String],
         last: bool,
-        configured: Option<&Configured>,
+        gathered: Option<&Mutex<Gathered>>,
     ) -> PyResult<bool> {
         let unread = std::mem::take(&mut plan.unread);
         let mut damaged = Vec::new();
@@ -128,12 +127,12 @@ impl Columns {
         while !rest.is_empty() {
             py.check_signals()?;
             let piece_rows = &rest[..piece.min(rest.len())];
-            let found = self.read_piece(py, &plan, piece_rows, configured)?;
+            let found = self.read_piece(py, &plan, piece_rows, gathered)?;
             let (rows, later) = rest.split_at(found.len());
             (rest, piece) = (later, PIECE);
             let (mut read, mut gone) = (Vec::with_capacity(rows.len()), Vec::new());
             for (row, found) in rows.iter().zip(found) {
-                let cells = match self.settle(py, state, plan.times[*row], found, configured)? {
+                let cells = match self.settle(py, state, plan.times[*row], found, gathered)? {
                     Settled::Cells(cells) => cells,
                     Settled::Damaged => {
                         damaged.push(*row);
@@ -150,7 +149,7 @@ impl Columns {
                 }
                 read.push(*row);
             }
-            if configured.is_none() {
+            if gathered.is_none() {
                 state.lock(py).keep_cells(&plan, keys, &read);
             }
             if !gone.is_empty() {
@@ -171,7 +170,7 @@ impl Columns {
             if count % PIECE == 0 {
                 py.check_signals()?;
             }
-            gather_configured(py, record, configured)?;
+            gather_configured(py, record, gathered)?;
             for (key, column) in self.keys.iter().zip(&mut plan.columns) {
                 let value = key.value(py, self.binding.record_class.get(), record)?;
                 column[*row] = key.cell_of(&value, &mut zone)?;
@@ -207,7 +206,7 @@ impl Columns {
         py: Python<'_>,
         plan: &CellPlan<Shared>,
         rows: &[usize],
-        configured: Option<&Configured>,
+        gathered: Option<&Mutex<Gathered>>,
     ) -> PyResult<Vec<RowRead>> {
         let places = self.keys.iter().map(|key| key.place.clone()).collect();
         let selection = Selection::new(self.binding.record_class.get().shape(), places);
@@ -215,7 +214,7 @@ impl Columns {
         if self.binding.native {
             let storage = self.binding.open_storage(py)?;
             let among = among(rows);
-            return Ok(py.detach(|| read_rows(storage, &selection, &times, among, configured))?);
+            return Ok(py.detach(|| read_rows(storage, &selection, &times, among, gathered))?);
         }
         // The database has its own way from stored values to pickles.
         let mut picker = selection.picker();
@@ -231,9 +230,9 @@ impl Columns {
             })
         };
         let read = rows.iter().zip(&times).map(read).collect::<PyResult<_>>()?;
-        if let Some(configured) = configured {
-            let mut names = configured.lock().unwrap_or_else(PoisonError::into_inner);
-            names.append(&mut picker.configured());
+        if let Some(gathered) = gathered {
+            let mut gathered = gathered.lock().unwrap_or_else(PoisonError::into_inner);
+            gathered.names.append(&mut picker.configured());
         }
         Ok(read)
     }
@@ -245,7 +244,7 @@ impl Columns {
         state: &SequenceState,
         time: i64,
         found: RowRead,
-        configured: Option<&Configured>,
+        gathered: Option<&Mutex<Gathered>>,
     ) -> PyResult<Settled> {
         let pickle = match found {
             RowRead::Cells(cells) => return Ok(Settled::Cells(cells)),
@@ -256,7 +255,7 @@ impl Columns {
         let Some(pickle) = pickle else { return Ok(Settled::Gone) };
         match state.make(py, &self.binding, self.basis, time, pickle) {
             Ok(Some(record)) => {
-                gather_configured(py, &record, configured)?;
+                gather_configured(py, &record, gathered)?;
                 Ok(Settled::Cells(self.cells_of(py, &record)?))
             }
             Ok(None) => Ok(Settled::Changed),
@@ -447,19 +446,19 @@ impl Columns {
     }
 }
 
-/// Tells `configured` under which names `record` holds configured data.
+/// Tells `gathered` under which names `record` holds configured data.
 fn gather_configured(
     py: Python<'_>,
     record: &Record,
-    configured: Option<&Configured>,
+    gathered: Option<&Mutex<Gathered>>,
 ) -> PyResult<()> {
-    let Some(configured) = configured else { return Ok(()) };
+    let Some(gathered) = gathered else { return Ok(()) };
     let Some(data) = record.bind(py).getattr_opt(intern!(py, "configured_data"))? else {
         return Ok(());
     };
     let Ok(data) = data.cast_into::<PyDict>() else { return Ok(()) };
     let names: Vec<String> = data.keys().iter().filter_map(|name| name.extract().ok()).collect();
-    configured.lock().unwrap_or_else(PoisonError::into_inner).extend(names);
+    gathered.lock().unwrap_or_else(PoisonError::into_inner).names.extend(names);
     Ok(())
 }
 

@@ -19,4 +19,4 @@ pub use index::{FoundRow, Index, LoadPlan, NeighborPlan, Phase, Presence, Slot};
 pub use refresh::RefreshPlan;
 pub use rows::Rows;
 pub use storage::Storage;
-pub use values::{Configured, PIECE, RowRead, read_rows};
+pub use values::{Gathered, PIECE, RowRead, read_rows};

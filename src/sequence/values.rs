@@ -28,12 +28,18 @@ pub enum RowRead {
     Gone,
 }
 
-/// Names under which records hold configured data, gathered while they are read.
-pub type Configured = Mutex<BTreeSet<String>>;
+/// What is gathered of records while they are read.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    /// The names under which they hold configured data.
+    pub names: BTreeSet<String>,
+    /// The times of rows of a store of the core, with the sizes of their stored values.
+    pub sizes: Vec<(i64, usize)>,
+}
 
 /// Reads the rows at `times`, ascending, from one snapshot of a store of the core; `among` tells
 /// how many rows lie between the first and the last of them. Large values may end the piece early:
-/// then the result is shorter than `times`. `configured` gathers the names of configured data.
+/// then the result is shorter than `times`. `gathered` takes names and sizes.
 ///
 /// # Errors
 /// Those of [`Store::scan`](crate::store::Store::scan).
@@ -42,7 +48,7 @@ pub fn read_rows(
     selection: &Selection,
     times: &[i64],
     among: usize,
-    configured: Option<&Configured>,
+    gathered: Option<&Mutex<Gathered>>,
 ) -> Result<Vec<RowRead>> {
     let mut bytes = Vec::new();
     let mut places: Vec<Option<Range<usize>>> = vec![None; times.len()];
@@ -60,6 +66,11 @@ pub fn read_rows(
         ControlFlow::Break(())
     })?;
     places.truncate(read);
+    if let Some(gathered) = gathered {
+        let sizes = times.iter().zip(&places);
+        let sizes = sizes.filter_map(|(time, place)| Some((*time, place.as_ref()?.len())));
+        gathered.lock().unwrap_or_else(PoisonError::into_inner).sizes.extend(sizes);
+    }
     Ok(in_shares(&places, |share| {
         let mut picker = selection.picker();
         let mut scratch = Vec::new();
@@ -78,9 +89,9 @@ pub fn read_rows(
             RowRead::Apart(fits.then(|| Ok(pickle.to_vec())))
         };
         let rows = share.iter().map(&mut read).collect();
-        if let Some(configured) = configured {
-            let mut names = configured.lock().unwrap_or_else(PoisonError::into_inner);
-            names.append(&mut picker.configured());
+        if let Some(gathered) = gathered {
+            let mut gathered = gathered.lock().unwrap_or_else(PoisonError::into_inner);
+            gathered.names.append(&mut picker.configured());
         }
         rows
     }))
