@@ -338,8 +338,9 @@ def _commit(sequence: DatabaseRecordProtocolMixin[Any], planned: Compaction) -> 
         }
         metadata = {**former, **cutoffs}
         state = sequence._db_enter()
-        puts, deletes = ([], []) if state.is_native else planned.rows()
-        if not sequence.db_enabled or not (puts or deletes):
+        in_steps = sequence.db_enabled and not state.is_native
+        puts, deletes = planned.rows() if in_steps else ([], [])
+        if not (puts or deletes):
             # One call, or one transaction.
             planned.commit(state, write_metadata(metadata))
         else:

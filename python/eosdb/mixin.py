@@ -492,22 +492,13 @@ class DatabaseRecordProtocolMixin(StateViews, Retention, Frames, Generic[T_Recor
         """
         if not self.db_enabled:
             return 0
-        return self._db_commit()
-
-    def _db_commit(self, metadata: dict[str, Any] | None = None) -> int:
-        """Save everything pending and, in the same transaction, metadata that changed."""
         state = enter(self)
         with self._db_saving():
             if compaction.is_unfinished(self._db_metadata):
                 # What is saved now must come after it.
                 compaction.finish(self, self._db_metadata)
-            new = metadata if metadata is not None or state.metadata_saved else self._db_metadata
-            saved = state.save(
-                None if new is None else write_metadata(new), even_alone=metadata is not None
-            )
-        if metadata is not None:
-            self._db_metadata = metadata
-        return saved
+            new = None if state.metadata_saved else self._db_metadata
+            return state.save(None if new is None else write_metadata(new), even_alone=False)
 
     def _db_saving(self) -> Any:
         """Return a lock under which saves, and what writes metadata, follow one another."""
