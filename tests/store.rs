@@ -369,7 +369,7 @@ fn any_batch() -> impl Strategy<Value = Batch> {
         puts,
         deletes: deletes.into(),
         metadata,
-        based_on: None,
+        ..Batch::default()
     })
 }
 

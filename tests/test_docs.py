@@ -28,9 +28,9 @@ DOCUMENTS: Final = (
 )
 
 MODULES: Final = sorted(
-    f"eosdb.{module.name}"
-    for module in pkgutil.iter_modules(eosdb.__path__)
-    if not module.name.startswith("_")
+    module.name
+    for module in pkgutil.walk_packages(eosdb.__path__, "eosdb.")
+    if not module.name.rpartition(".")[2].startswith("_")
 )
 SHOWN_OUTPUT: Final = re.compile(r"print\(.*\)  # (.+)$", re.MULTILINE)
 
@@ -107,7 +107,7 @@ def sources() -> set[str]:
     """Return the files whose purpose the design document states, relative to the root."""
     patterns = (
         "src/**/*.rs",
-        "python/eosdb/*.py",
+        "python/eosdb/**/*.py",
         "python/eosdb/*.pyi",
         "python/eosdb/py.typed",
         "tests/**/*.py",

@@ -29,6 +29,7 @@ BUILT_IN = {
     "ReadOnlyError": RuntimeError,
     "StorageError": RuntimeError,
     "TimestampRangeError": ValueError,
+    "UnknownEosError": RuntimeError,
     "UnknownKeyError": KeyError,
 }
 

@@ -47,6 +47,7 @@ from .errors import (
     ReadOnlyError,
     StorageError,
     TimestampRangeError,
+    UnknownEosError,
     UnknownKeyError,
 )
 from .lmdb_database import LMDBDatabase
@@ -121,6 +122,7 @@ __all__ = [
     "T_DatabaseRecordProtocol",
     "T_Record",
     "TimestampRangeError",
+    "UnknownEosError",
     "UnknownKeyError",
     "VacuumReport",
     "_DatabaseTimeWindowUnbound",

@@ -166,6 +166,9 @@ class SequenceState:
     def get(self, target: object) -> Any | None:
         """Return the record at the instant `target`, or None."""
 
+    def is_at_hand(self, target: object) -> bool:
+        """Tell whether the record at `target`, or that there is none, is known without reading."""
+
     def nearest(self, target: object, reach: int | None) -> Any | None:
         """Return the record nearest to `target`, at most `reach` microseconds away, or None."""
 
@@ -250,9 +253,6 @@ class SequenceState:
     def clear(self) -> None:
         """Forget every known record, saved or not; deletions stay pending."""
 
-    def discard_changes(self) -> None:
-        """Forget every change that was not saved; what was loaded is loaded again."""
-
     def forget_loaded(self) -> None:
         """Forget everything that came from storage; what is pending stays."""
 
@@ -264,8 +264,8 @@ class SequenceState:
         """Whether the database is a store of the core."""
 
     # Saving and copies
-    def save(self, metadata: bytes | None, *, even_alone: bool) -> int:
-        """Save what is pending and `metadata` in one transaction; return how many rows."""
+    def save(self, metadata: bytes | None) -> int:
+        """Save what is pending, with `metadata`, in one transaction; return how many rows."""
 
     def fork(self) -> SequenceState:
         """Return a state of its own with the same rows and marks; live records are shared."""
@@ -328,8 +328,10 @@ class Store:
     def sync(self) -> None:
         """Bring everything committed so far to disk."""
 
-    def save(self, namespace: str | None, records: list[tuple[bytes, bytes]]) -> int:
-        """Write `records` in one transaction; return how many."""
+    def save(
+        self, namespace: str | None, records: list[tuple[bytes, bytes]], any_keys: bool
+    ) -> int:
+        """Write `records` in one transaction; return how many. Keys are timestamps, or any."""
 
     def delete(self, namespace: str | None, keys: list[bytes]) -> int:
         """Delete `keys` in one transaction; return how many existed."""

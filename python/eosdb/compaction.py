@@ -25,6 +25,7 @@ from .timestamps import DatabaseTimestamp
 
 if TYPE_CHECKING:
     from .mixin import DatabaseRecordProtocolMixin
+    from .sequence_base import SequenceBase
 
 __all__ = [
     "checked_tiers",
@@ -97,9 +98,7 @@ def newest_plausible(sequence: DatabaseRecordProtocolMixin[Any]) -> DatabaseTime
 # ---- cutoffs ---------------------------------------------------------------------------------
 
 
-def cutoff_of(
-    sequence: DatabaseRecordProtocolMixin[Any], interval: timedelta
-) -> DatabaseTimestamp | None:
+def cutoff_of(sequence: SequenceBase[Any], interval: timedelta) -> DatabaseTimestamp | None:
     """Return up to where the sequence is compacted to `interval`.
 
     Args:
@@ -365,7 +364,7 @@ def _commit_in_steps(
     The note is one value, written in one call. From then on the compaction is carried through,
     whatever happens in between: a second one would take means of means.
     """
-    existed = sequence.database.get_metadata(namespace=sequence.db_namespace()) is not None
+    existed = sequence._db_backend.get_metadata(namespace=sequence.db_namespace()) is not None
     journal = {
         "puts": [(key.decode("ascii"), b64encode(value).decode("ascii")) for key, value in puts],
         "deletes": [key.decode("ascii") for key in deletes],
@@ -379,7 +378,7 @@ def _commit_in_steps(
         with contextlib.suppress(Exception):
             if _is_untouched(sequence, puts, deletes):
                 written = write_metadata(former) if existed else None
-                sequence.database.set_metadata(written, namespace=sequence.db_namespace())
+                sequence._db_backend.set_metadata(written, namespace=sequence.db_namespace())
         # Whatever is done next begins with reading the note, and carrying it out.
         sequence._db_storage_initialized = False
         raise
@@ -393,7 +392,7 @@ def _is_untouched(
     """Whether a database that failed to do all of this has done nothing of it."""
     keys = [*deletes, *(key for key, _ in puts)]
     rows = dict(
-        sequence.database.iterate_records(
+        sequence._db_backend.iterate_records(
             start_key=min(keys), end_key=max(keys) + b"\0", namespace=sequence.db_namespace()
         )
     )
@@ -422,9 +421,9 @@ def finish(sequence: DatabaseRecordProtocolMixin[Any], metadata: Mapping[str, An
     journal = json.loads(metadata[_JOURNAL])
     namespace = sequence.db_namespace()
     puts = [(key.encode("ascii"), b64decode(value)) for key, value in journal["puts"]]
-    sequence.database.save_records(puts, namespace=namespace)
+    sequence._db_backend.save_records(puts, namespace=namespace)
     deletes = [key.encode("ascii") for key in journal["deletes"]]
-    sequence.database.delete_records(deletes, namespace=namespace)
+    sequence._db_backend.delete_records(deletes, namespace=namespace)
     sequence._db_save_metadata(journal["metadata"])
     sequence._db_metadata = journal["metadata"]
     sequence._db_loaded_range = None

@@ -28,6 +28,7 @@ __all__ = [
     "ReadOnlyError",
     "StorageError",
     "TimestampRangeError",
+    "UnknownEosError",
     "UnknownKeyError",
 ]
 
@@ -192,3 +193,7 @@ class TimestampRangeError(EosdbError, ValueError):
 
     Check the unit of the number: epoch values are seconds, not milliseconds.
     """
+
+
+class UnknownEosError(EosdbError, RuntimeError):
+    """The Akkudoktor-EOS at hand is none that eosdb can stand in for, or it has begun already."""

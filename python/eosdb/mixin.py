@@ -6,30 +6,20 @@ that a sequence may override.
 
 from __future__ import annotations
 
-import functools
 import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, Self, cast
-
-from pydantic import FieldSerializationInfo, SerializerFunctionWrapHandler, field_serializer
+from typing import Any, cast
 
 from . import compaction
-from ._core import SequenceState, enter, read_metadata, timestamp_of, write_metadata
-from .datetimes import Duration, to_datetime, to_duration
-from .errors import (
-    ArgumentTypeError,
-    EosdbError,
-    InvalidArgumentError,
-    LoadPhaseError,
-)
+from ._core import enter, read_metadata, timestamp_of, write_metadata
+from .datetimes import to_datetime, to_duration
+from .errors import EosdbError, InvalidArgumentError, LoadPhaseError
 from .frames import Frames
-from .instants import half_of, later, shifted
+from .instants import half_of
 from .protocols import T_Record
-from .record_list import RecordsAttribute
 from .retention import Retention
-from .settings import DatabaseSettings
-from .state_views import StateViews
+from .sequence_base import SequenceBase
 from .timestamps import (
     UNBOUND_END,
     UNBOUND_START,
@@ -38,7 +28,6 @@ from .timestamps import (
     DatabaseTimestamp,
     DatabaseTimestampType,
     DatabaseTimeWindowType,
-    _DatabaseTimestampUnbound,
     _DatabaseTimeWindowUnbound,
 )
 
@@ -48,7 +37,7 @@ _SAVING = threading.RLock()
 """Saves follow one another, so that an older content never overwrites a newer one."""
 
 
-class DatabaseRecordProtocolMixin(StateViews, Retention, Frames, Generic[T_Record]):
+class DatabaseRecordProtocolMixin(Retention, Frames, SequenceBase[T_Record]):
     """Records of one namespace: in memory as far as they were asked for, in a database otherwise.
 
     A class that mixes this in names its records' class with :meth:`record_class` and its namespace
@@ -65,75 +54,7 @@ class DatabaseRecordProtocolMixin(StateViews, Retention, Frames, Generic[T_Recor
         database: The database, or `None`: then the records live in memory only.
     """
 
-    if TYPE_CHECKING:
-        records: list[T_Record]
-
-        @classmethod
-        def record_class(cls) -> type[T_Record]:
-            """Return the class of the records."""
-
-        @property
-        def record_keys_writable(self) -> list[str]:
-            """Return the keys of a record that can be written."""
-
-    else:
-        records = RecordsAttribute()
-
-    # ---- what a sequence works with --------------------------------------------------------
-
-    @property
-    def database(self) -> Any:
-        """The database, or `None`. Another one can be assigned at any time."""
-        state = self.__dict__.get("_db_state")
-        return None if state is None else state.database
-
-    @database.setter
-    def database(self, database: Any) -> None:
-        if database is not None and not hasattr(database, "is_open"):
-            raise ArgumentTypeError(
-                f"{database!r} is no database: assign one with the methods of DatabaseABC, or None"
-            )
-        enter(self).database = database
-
-    def _db_settings(self) -> Any:
-        config = getattr(self, "config", None)
-        if config is not None:
-            return config.database
-        return getattr(self.database, "settings", None) or DatabaseSettings()
-
-    @property
-    def db_enabled(self) -> bool:
-        """Whether there is an open database."""
-        database = self.database
-        return database is not None and bool(database.is_open)
-
-    def db_namespace(self) -> str:
-        """Return the namespace of the records in the database; a sequence must define it."""
-        raise NotImplementedError(
-            f"{type(self).__name__} must define db_namespace() to be kept in a database"
-        )
-
-    def db_initial_time_window(self) -> Duration | None:
-        """Return the width of the window loaded first; `None` leaves it to the settings."""
-        return None
-
     # ---- state and metadata ----------------------------------------------------------------
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        """Have copies of every subclass's instances separated from the original at once."""
-        super().__init_subclass__(**options)
-        copy = cls.__copy__
-        if not hasattr(copy, "_db_separates"):
-            cls.__copy__ = _separating(copy)  # type: ignore[method-assign]
-
-    def __copy__(self) -> Self:
-        """Return a shallow copy: the same record objects, with changes of its own."""
-        copy = type(self).__new__(type(self))
-        copy.__dict__.update(self.__dict__)
-        return copy
-
-    def _db_enter(self) -> SequenceState:
-        return enter(self)
 
     def _db_ensure_initialized(self) -> None:
         """Make the state, and have metadata in the database once it is open and can be written."""
@@ -146,11 +67,6 @@ class DatabaseRecordProtocolMixin(StateViews, Retention, Frames, Generic[T_Recor
         ):
             self._db_save_metadata(self._db_metadata)
             state.metadata_saved = True
-
-    def model_post_init(self, context: Any, /) -> None:
-        """Make the state as soon as pydantic has built the model."""
-        super().model_post_init(context)  # type: ignore[misc]
-        enter(self)
 
     def _db_initialize_storage(self) -> None:
         """Read the metadata of the namespace; what a new one gets is written by its first save."""
@@ -168,7 +84,10 @@ class DatabaseRecordProtocolMixin(StateViews, Retention, Frames, Generic[T_Recor
                 )
             else:
                 return
-        self._db_metadata = metadata or {
+        self._db_metadata = metadata or self._db_new_metadata()
+
+    def _db_new_metadata(self) -> dict[str, Any]:
+        return {
             "version": self._db_version,
             "created": to_datetime().isoformat(),
             "provider_id": getattr(self, "provider_id", lambda: "unknown")(),
@@ -176,11 +95,16 @@ class DatabaseRecordProtocolMixin(StateViews, Retention, Frames, Generic[T_Recor
             "backend": type(self.database).__name__,
         }
 
+    def _db_init_metadata(self) -> None:
+        """Give the namespace new metadata."""
+        self._db_metadata = self._db_new_metadata()
+        self._db_save_metadata(self._db_metadata)
+
     def _db_load_metadata(self) -> dict[str, Any] | None:
         """Return the namespace's metadata; `None` if there is none, or none that can be read."""
         if not self.db_enabled:
             return None
-        value = self.database.get_metadata(namespace=self.db_namespace())
+        value = self._db_backend.get_metadata(namespace=self.db_namespace())
         if value is None:
             return None
         try:
@@ -196,80 +120,7 @@ class DatabaseRecordProtocolMixin(StateViews, Retention, Frames, Generic[T_Recor
     def _db_save_metadata(self, metadata: dict[str, Any]) -> None:
         """Write the namespace's metadata."""
         if self.db_enabled:
-            self.database.set_metadata(write_metadata(metadata), namespace=self.db_namespace())
-
-    def _db_reset_state(self) -> None:
-        """Forget everything in memory, saved or not."""
-        del self._db_initialized
-
-    def _db_clone_empty(self) -> Self:
-        """Return a copy that shares the database and knows no records."""
-        clone = cast("Self", self.model_copy(deep=True))  # type: ignore[attr-defined]
-        clone._db_reset_state()
-        return clone
-
-    # ---- timestamps ------------------------------------------------------------------------
-
-    def _db_key_from_timestamp(self, dt: DatabaseTimestamp) -> bytes:
-        return dt.encode("ascii")
-
-    def _db_key_to_timestamp(self, dbkey: bytes) -> DatabaseTimestamp:
-        timestamp = DatabaseTimestamp(dbkey.decode("ascii", errors="backslashreplace"))
-        timestamp.to_datetime()  # tells of a key that is no timestamp
-        return timestamp
-
-    def _db_timestamp_after(self, timestamp: DatabaseTimestamp) -> DatabaseTimestamp:
-        return later(timestamp.to_datetime(), timedelta(seconds=1))
-
-    def db_generate_timestamps(
-        self,
-        start_timestamp: DatabaseTimestamp,
-        values_count: int,
-        interval: timedelta | None = None,
-    ) -> Iterator[DatabaseTimestamp]:
-        """Generate evenly spaced timestamps; the spacing is the same across DST changes.
-
-        Args:
-            start_timestamp: The first one.
-            values_count: How many.
-            interval: The distance between two, in whole seconds; one hour by default.
-
-        Yields:
-            The timestamps, in UTC.
-
-        Raises:
-            InvalidArgumentError: If `values_count` is negative.
-            TimestampRangeError: If a timestamp lies beyond the year 9999.
-        """
-        if values_count < 0:
-            raise InvalidArgumentError(f"values_count must be non-negative, not {values_count}")
-        step = 3600 if interval is None else int(interval.total_seconds())
-        start = start_timestamp.to_datetime()
-        for count in range(values_count):
-            yield later(start, timedelta(seconds=count * step))
-
-    def _search_window(
-        self,
-        center_timestamp: DatabaseTimestampType | datetime | None,
-        time_window: timedelta | DatabaseTimeWindowType,
-    ) -> tuple[DatabaseTimestampType, DatabaseTimestampType]:
-        """Return the bounds of the window around a centre (now by default)."""
-        if time_window is None or isinstance(time_window, _DatabaseTimeWindowUnbound):
-            return UNBOUND_START, UNBOUND_END
-        if isinstance(center_timestamp, _DatabaseTimestampUnbound):
-            raise ArgumentTypeError("center_timestamp cannot be of unbounded timestamp type.")
-        half = half_of(time_window).total_seconds()
-        center: datetime | None = None
-        if isinstance(center_timestamp, DatabaseTimestamp):
-            center = center_timestamp.to_datetime()
-        elif center_timestamp is None or isinstance(center_timestamp, datetime):
-            center = to_datetime(center_timestamp)
-        else:
-            raise ArgumentTypeError(
-                f"center_timestamp must be a DatabaseTimestamp or a datetime, not "
-                f"{center_timestamp!r}"
-            )
-        return shifted(center, -half), shifted(center, half)
+            self._db_backend.set_metadata(write_metadata(metadata), namespace=self.db_namespace())
 
     # ---- lookups ---------------------------------------------------------------------------
 
@@ -377,17 +228,6 @@ class DatabaseRecordProtocolMixin(StateViews, Retention, Frames, Generic[T_Recor
             )
 
     # ---- loading ---------------------------------------------------------------------------
-
-    def _db_range_covered(
-        self, start_timestamp: DatabaseTimestampType, end_timestamp: DatabaseTimestampType
-    ) -> bool:
-        """Return whether all of `[start_timestamp, end_timestamp)` was read from storage."""
-        for name, bound in (("start", start_timestamp), ("end", end_timestamp)):
-            if not isinstance(bound, str):
-                raise ArgumentTypeError(
-                    f"{name}_timestamp must be a DatabaseTimestamp or a sentinel, not {bound!r}"
-                )
-        return enter(self).covers(start_timestamp, end_timestamp)
 
     def db_load_records(
         self,
@@ -498,7 +338,7 @@ class DatabaseRecordProtocolMixin(StateViews, Retention, Frames, Generic[T_Recor
                 # What is saved now must come after it.
                 compaction.finish(self, self._db_metadata)
             new = None if state.metadata_saved else self._db_metadata
-            return state.save(None if new is None else write_metadata(new), even_alone=False)
+            return state.save(None if new is None else write_metadata(new))
 
     def _db_saving(self) -> Any:
         """Return a lock under which saves, and what writes metadata, follow one another."""
@@ -514,7 +354,7 @@ class DatabaseRecordProtocolMixin(StateViews, Retention, Frames, Generic[T_Recor
         """Return figures about the records and their storage."""
         if not self.db_enabled:
             return {"enabled": False}
-        database = self.database
+        database, backend = self.database, self._db_backend
         namespace = self.db_namespace()
         settings = self._db_settings()
         first, last = self.db_timestamp_range()
@@ -526,48 +366,10 @@ class DatabaseRecordProtocolMixin(StateViews, Retention, Frames, Generic[T_Recor
             "compression_enabled": database.compression,
             "keep_duration_h": settings.keep_duration_h,
             "autosave_interval_sec": settings.autosave_interval_sec,
-            "total_records": database.count_records(namespace=namespace),
-            **database.get_backend_stats(namespace=namespace),
+            "total_records": backend.count_records(namespace=namespace),
+            **backend.get_backend_stats(namespace=namespace),
             "timestamp_range": {"min": str(first), "max": str(last)},
         }
 
-    def db_damaged_records(self) -> list[tuple[str, str]]:
-        """Return what was found unreadable so far: keys with their causes.
-
-        A damaged value, under its `DatabaseTimestamp`, is counted, and skipped by everything but
-        an exact lookup, which raises. Deleting it, by a range that holds it, removes it from
-        storage at the next save. A key that is no timestamp, given as text, is counted and left
-        alone; the database's `delete_records` removes it.
-        """
-        return enter(self).damaged()
-
-
-def _separating(copy: Any) -> Any:
-    @functools.wraps(copy)
-    def separated(self: Any) -> Any:
-        copied = copy(self)
-        enter(copied)
-        return copied
-
-    separated._db_separates = True  # type: ignore[attr-defined]
-    return separated
-
-
-def _serialize_records(
-    self: Any,
-    records: Any,
-    handler: SerializerFunctionWrapHandler,
-    info: FieldSerializationInfo,
-) -> Any:
-    # The list in `__dict__` makes its items when asked for; pydantic wants a list that has them.
-    del records, info
-    return handler(list(self.records))
-
-
-# Without a return annotation pydantic keeps the field's own JSON schema.
-del _serialize_records.__annotations__["return"]
-DatabaseRecordProtocolMixin._db_serialize_records = field_serializer(  # type: ignore[attr-defined]
-    "records", mode="wrap", check_fields=False
-)(_serialize_records)
 
 DatabaseRecordMixin = DatabaseRecordProtocolMixin

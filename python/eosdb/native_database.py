@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Iterable, Iterator
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from ._core import Store
 from .abc import DatabaseBackendABC
@@ -38,6 +38,9 @@ class NativeDatabase(DatabaseBackendABC):
     """
 
     native_store: Store | None
+
+    _any_keys: ClassVar[bool] = False
+    """Whether records may have keys that are no timestamps, as EOS's backends permit."""
 
     def __init__(
         self,
@@ -156,7 +159,7 @@ class NativeDatabase(DatabaseBackendABC):
                     raise ArgumentTypeError(
                         f"records are pairs of a key and a value in bytes, not {record!r}"
                     )
-        return self._store.save(self._namespace(namespace), records)
+        return self._store.save(self._namespace(namespace), records, self._any_keys)
 
     def delete_records(self, keys: Iterable[bytes], namespace: str | None = None) -> int:
         """Delete records in one transaction; return how many there were."""

@@ -16,7 +16,7 @@ from ._core import RecordClass
 from .data_record import DataRecord
 from .datetimes import DateTime
 
-__all__ = ["record_class_of"]
+__all__ = ["record_class_of", "trust"]
 
 # The kinds of value, to be added up; the core has the same numbers.
 _NONE: Final = 1
@@ -34,6 +34,12 @@ _CHANGING: Final = (
     "str_to_upper",
 )
 """What a class can ask of all its fields, so that a valid value is another one than the stored."""
+
+_TRUSTED: Final[list[type[BaseModel]]] = [DataRecord]
+"""The bases of record classes whose own code is known to change no stored value."""
+
+_VALIDATED: Final = {"function-before", "function-wrap"}
+"""The schemas of fields that have a validator."""
 
 _HARMLESS: Final = {"type", "ref", "metadata", "serialization_type"}
 
@@ -70,18 +76,35 @@ def _plain_fields(class_: type[Any]) -> list[tuple[str, int]] | None:
     return plain
 
 
+def trust(class_: type[BaseModel]) -> None:
+    """Have a base class of records count as one whose validators and dump change no stored value.
+
+    Args:
+        class_: The base class. A stored value passes its validators unchanged, and its `model_dump`
+            returns the fields, if there are no computed ones. What its subclasses add is looked at.
+    """
+    if class_ not in _TRUSTED:
+        _TRUSTED.insert(0, class_)
+        record_class_of.cache_clear()
+
+
+def _base(class_: type[BaseModel]) -> type[BaseModel]:
+    """Return the base of a class whose code is known."""
+    return next((base for base in _TRUSTED if issubclass(class_, base)), BaseModel)
+
+
 def _is_built_plainly(class_: type[BaseModel]) -> bool:
-    """Whether building a record runs no code but pydantic's and ours."""
-    ours = DataRecord if issubclass(class_, DataRecord) else BaseModel
+    """Whether building a record runs no code but that of the known base."""
+    base = _base(class_)
     decorators = class_.__pydantic_decorators__
-    known = ours.__pydantic_decorators__
+    known = base.__pydantic_decorators__
     config = class_.model_config
     return (
-        class_.__init__ is BaseModel.__init__
-        and class_.__new__ is object.__new__
-        and class_.model_post_init is BaseModel.model_post_init
-        and class_.__setstate__ is ours.__setstate__
-        and not class_.__private_attributes__
+        class_.__init__ is base.__init__
+        and class_.__new__ is base.__new__
+        and class_.model_post_init is base.model_post_init
+        and class_.__setstate__ is base.__setstate__
+        and _private(class_) == _private(base)
         and config.get("extra") in (None, "ignore")
         and not config.get("strict")
         and config.get("allow_inf_nan", True)
@@ -93,10 +116,14 @@ def _is_built_plainly(class_: type[BaseModel]) -> bool:
     )
 
 
+def _private(class_: type[BaseModel]) -> set[str]:
+    return set(getattr(class_, "__private_attributes__", ()))
+
+
 def _is_dumped_plainly(class_: type[BaseModel]) -> bool:
     """Whether a record's dump is its fields' values."""
     decorators = class_.__pydantic_decorators__
-    return class_.model_dump is BaseModel.model_dump and not (
+    return class_.model_dump is _base(class_).model_dump and not (
         decorators.field_serializers or decorators.model_serializers or decorators.computed_fields
     )
 
@@ -122,7 +149,7 @@ def _kinds(class_: type[BaseModel], name: str, schema: Any) -> int | None:
     kind = schema["type"]
     inner = schema.get("schema")
     kinds: int | None = None
-    if kind == "default" or (kind == "function-wrap" and _is_ours(class_, name)):
+    if kind == "default" or (kind in _VALIDATED and _is_known(class_, name)):
         kinds = _kinds(class_, name, inner)
     elif kind == "nullable":
         kinds = _kinds(class_, name, inner)
@@ -136,9 +163,9 @@ def _kinds(class_: type[BaseModel], name: str, schema: Any) -> int | None:
     return kinds
 
 
-def _is_ours(class_: type[BaseModel], name: str) -> bool:
-    """Whether the validator of a field is the one that `DataRecord` has for its `date_time`."""
-    return name == "date_time" and issubclass(class_, DataRecord)
+def _is_known(class_: type[BaseModel], name: str) -> bool:
+    """Whether the validator of a field is the one that the known base has for `date_time`."""
+    return name == "date_time" and _base(class_) is not BaseModel
 
 
 def _is_free_dict(schema: Any) -> bool:

@@ -7,7 +7,7 @@ both keep working. There is no second copy of anything.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set as AbstractSet
-from typing import Any, overload
+from typing import Any, ClassVar, overload
 
 from ._core import SequenceState
 from .errors import ArgumentTypeError, InvalidArgumentError
@@ -146,6 +146,9 @@ class StateViews:
 
     _db_version: int = 1
     _db_metadata: dict[str, Any] | None = None
+
+    _db_may_wait: ClassVar[bool] = True
+    """Whether entering the state may read from the database."""
 
     def _db_enter(self) -> SequenceState:
         """Return the state, made and brought up to date if need be."""

@@ -27,15 +27,20 @@ use crate::store::Store as CoreStore;
 pub fn enter(owner: &Bound<'_, PyAny>) -> PyResult<Py<SequenceState>> {
     let py = owner.py();
     let dict = owner.getattr(intern!(py, "__dict__"))?.cast_into::<PyDict>()?;
-    let identity = owner.as_ptr() as usize;
+    let mut identity = owner.as_ptr() as usize;
     let records = dict.get_item(intern!(py, "records"))?;
     let shown = records.as_ref().and_then(|records| records.cast::<RecordsBase>().ok());
 
-    let state = match dict.get_item(intern!(py, "_db_state"))? {
-        Some(state) => state.cast_into::<SequenceState>()?,
-        None => keep_state(&dict, SequenceState::new(Index::default(), None, identity))?,
+    let state = if let Some(state) = dict.get_item(intern!(py, "_db_state"))? {
+        state.cast_into::<SequenceState>()?
+    } else {
+        identity = stands_for(owner)?;
+        keep_state(&dict, SequenceState::new(Index::default(), None, identity))?
     };
     let mut shown_is_current = shown.is_some_and(|shown| shown.get().state_of().is(&state));
+    if !state.get().belongs_to(identity) {
+        identity = stands_for(owner)?;
+    }
     let state = if state.get().belongs_to(identity) {
         state
     } else {
@@ -58,13 +63,25 @@ pub fn enter(owner: &Bound<'_, PyAny>) -> PyResult<Py<SequenceState>> {
     }
     bind(owner, state.get())?;
     if !state.get().is_storage_initialized() && state.get().has_storage(py) {
-        state.get().set_initialized(true);
-        if let Err(error) = owner.call_method0(intern!(py, "_db_initialize_storage")) {
-            state.get().set_initialized(false);
-            return Err(error);
+        // An asynchronous sequence leaves it to the threads that work for it.
+        if owner.getattr(intern!(py, "_db_may_wait"))?.is_truthy()? {
+            state.get().set_initialized(true);
+            if let Err(error) = owner.call_method0(intern!(py, "_db_initialize_storage")) {
+                state.get().set_initialized(false);
+                return Err(error);
+            }
         }
     }
     Ok(state.unbind())
+}
+
+/// The identity of the sequence that `owner` is, or that it stands for: a sequence of `eosdb.aio`
+/// works through objects that share its `__dict__`.
+fn stands_for(owner: &Bound<'_, PyAny>) -> PyResult<usize> {
+    let name = intern!(owner.py(), "_db_stands_for");
+    let sequence =
+        if owner.get_type().hasattr(name)? { owner.getattr(name)? } else { owner.clone() };
+    Ok(sequence.as_ptr() as usize)
 }
 
 fn keep_state<'py>(
@@ -163,7 +180,10 @@ fn bind(owner: &Bound<'_, PyAny>, state: &SequenceState) -> PyResult<()> {
     let store: Option<Arc<dyn CoreStore>> = match &access {
         Access::None => None,
         Access::Native(store) => Some(Arc::clone(store.get().inner())),
-        Access::Methods => Some(Arc::new(PythonBackend::new(database.clone().unbind()))),
+        Access::Methods => {
+            let backend = owner.getattr(intern!(py, "_db_backend"))?;
+            Some(Arc::new(PythonBackend::new(backend.unbind())))
+        }
     };
     let storage = store.map(|store| Storage::new(store, namespace.map(str::to_owned)));
     let native = matches!(access, Access::Native(_));

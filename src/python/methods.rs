@@ -47,6 +47,11 @@ impl SequenceState {
         self.record(py, time)
     }
 
+    /// Tell whether the record at `target`, or that there is none, is known without any reading.
+    fn is_at_hand(&self, target: &Bound<'_, PyAny>) -> PyResult<bool> {
+        self.knows_without_waiting(target.py(), datetime::instant(target)?)
+    }
+
     /// Return the record nearest to `target`, at most `reach` microseconds away, or None.
     fn nearest(
         &self,
@@ -372,11 +377,6 @@ impl SequenceState {
         drop(gone);
     }
 
-    /// Forget every change that was not saved; what was loaded is loaded again.
-    fn discard_changes(&self, py: Python<'_>) -> PyResult<()> {
-        self.run(py, Sequence::discard_changes)
-    }
-
     /// Forget everything that came from storage; what is pending stays.
     fn forget_loaded(&self, py: Python<'_>) {
         let gone = self.lock(py).detach();
@@ -385,12 +385,10 @@ impl SequenceState {
 
     // ---- saving -----------------------------------------------------------------------------
 
-    /// Save what is pending and `metadata`, if given, in one transaction; without anything pending
-    /// only if the metadata is to be written `even_alone`. Return how many rows were written and
-    /// deleted.
-    #[pyo3(signature = (metadata, *, even_alone))]
-    fn save(&self, py: Python<'_>, metadata: Option<Vec<u8>>, even_alone: bool) -> PyResult<usize> {
-        save::save(self, py, metadata, even_alone)
+    /// Save what is pending and `metadata`, if given, in one transaction. Return how many rows were
+    /// written and deleted; with none pending, nothing is written.
+    fn save(&self, py: Python<'_>, metadata: Option<Vec<u8>>) -> PyResult<usize> {
+        save::save(self, py, metadata)
     }
 
     // ---- copies -----------------------------------------------------------------------------

@@ -9,14 +9,9 @@ use crate::codec::encode_all;
 use crate::sequence::Slot;
 use crate::store::MetadataChange;
 
-/// Saves what is pending and `metadata`, if given; without anything pending only if the metadata
-/// is to be written `even_alone`. Returns how many rows were written and deleted.
-pub fn save(
-    state: &SequenceState,
-    py: Python<'_>,
-    metadata: Option<Vec<u8>>,
-    even_alone: bool,
-) -> PyResult<usize> {
+/// Saves what is pending and `metadata`, if given; nothing where nothing is pending. Returns how many
+/// rows were written and deleted.
+pub fn save(state: &SequenceState, py: Python<'_>, metadata: Option<Vec<u8>>) -> PyResult<usize> {
     let Some(binding) = state.binding(py) else { return Ok(0) };
     let Some(storage) = &binding.storage else { return Ok(0) };
     let (plan, records) = {
@@ -32,7 +27,7 @@ pub fn save(
             .collect();
         (plan, records)
     };
-    if plan.is_empty() && !even_alone {
+    if plan.is_empty() {
         return Ok(0);
     }
     let class = binding.record_class.get();

@@ -13,7 +13,7 @@ use pyo3::types::PyDict;
 use super::errors::exception;
 use super::record_class::{RecordClass, unpack};
 use crate::codec::gzip;
-use crate::sequence::{Handle, Index, Sequence, Slot, Storage};
+use crate::sequence::{Handle, Index, Presence, Sequence, Slot, Storage};
 
 /// The database a state works on, and how its records are made.
 pub struct Binding {
@@ -250,6 +250,25 @@ impl SequenceState {
     /// The index, locked; waits detached.
     pub fn lock<'a>(&'a self, py: Python<'_>) -> MutexGuard<'a, Index<Shared>> {
         lock(py, self.sequence.mutex())
+    }
+
+    /// Tells whether what there is at `time` is known, without waiting and without asking storage
+    /// for more than its generation.
+    pub fn knows_without_waiting(&self, py: Python<'_>, time: i64) -> PyResult<bool> {
+        let binding = self.binding(py);
+        let Some(storage) = binding.as_ref().and_then(|binding| binding.storage.as_ref()) else {
+            return Ok(true);
+        };
+        if !self.is_storage_initialized() {
+            return Ok(false);
+        }
+        let generation = storage.generation()?;
+        let Ok(index) = self.sequence.mutex().try_lock() else { return Ok(false) };
+        Ok(index.is_current(generation)
+            && match index.rows().get(time) {
+                Some(slot) => !matches!(slot, Slot::Stored),
+                None => matches!(index.presence(time), Presence::Absent | Presence::Deleted),
+            })
     }
 
     /// The object of the row at `time` if it exists and nobody changed storage since; without

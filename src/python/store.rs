@@ -96,9 +96,16 @@ impl Store {
         Ok(py.detach(|| self.store.sync())?)
     }
 
-    /// Write `records` in one transaction; return how many.
-    fn save(&self, py: Python<'_>, namespace: Option<&str>, records: Vec<Pair>) -> PyResult<usize> {
-        let batch = Batch { puts: records, ..Batch::default() };
+    /// Write `records` in one transaction; return how many. Their keys must be timestamps unless
+    /// `any_keys`.
+    fn save(
+        &self,
+        py: Python<'_>,
+        namespace: Option<&str>,
+        records: Vec<Pair>,
+        any_keys: bool,
+    ) -> PyResult<usize> {
+        let batch = Batch { puts: records, any_keys, ..Batch::default() };
         Ok(py.detach(|| self.store.commit(namespace, &batch))?.written)
     }
 

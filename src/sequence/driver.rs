@@ -316,22 +316,6 @@ impl<R: Handle> Sequence<R> {
         }
     }
 
-    /// Forgets every change that is not saved; what was loaded is loaded again.
-    ///
-    /// # Errors
-    /// Those of [`Sequence::load`].
-    pub fn discard_changes(&self, storage: Option<&Storage>) -> Result<()> {
-        let (spans, gone) = {
-            let mut index = self.lock();
-            (index.coverage().spans().to_vec(), index.discard_changes())
-        };
-        drop(gone);
-        for span in spans {
-            self.load(storage, span)?;
-        }
-        Ok(())
-    }
-
     /// Carries out `plan` with the values of its rows, and sets the metadata, in one transaction.
     ///
     /// # Errors
@@ -427,7 +411,7 @@ fn batch(puts: Vec<Encoded>, deletes: &[i64], metadata: MetadataChange) -> Resul
     for time in deletes {
         keys.push(&Timestamp::from_seconds(*time)?.to_key());
     }
-    Ok(Batch { puts: puts.collect::<Result<_>>()?, deletes: keys, metadata, based_on: None })
+    Ok(Batch { puts: puts.collect::<Result<_>>()?, deletes: keys, metadata, ..Batch::default() })
 }
 
 /// The generation that a commit moved its namespace to, `None` if it changed nothing.

@@ -166,12 +166,6 @@ impl<R> Index<R> {
         self.detach()
     }
 
-    /// Forgets every row and every change: what storage holds is what there is.
-    pub fn discard_changes(&mut self) -> Vec<Slot<R>> {
-        self.pending.clear();
-        self.detach()
-    }
-
     /// Takes back the marks that `forget` names; the rows stay as they are.
     pub fn clear_marks(&mut self, forget: impl Fn(Mark, Option<bool>) -> bool) {
         for pending in self.pending.values_mut() {

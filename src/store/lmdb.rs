@@ -12,7 +12,7 @@ use super::environment::{self, Env, Environment, Records, Room};
 use super::files::{self, MAP_UNIT};
 use super::{
     Batch, Committed, KeyRange, MAX_KEY_LEN, METADATA_KEY, MetadataChange, Namespace, Order, Store,
-    StoreStats, Visit, VisitKey, check_namespace, is_record_key, ordered_puts,
+    StoreStats, Visit, VisitKey, check_namespace, ordered_puts,
 };
 use crate::error::{Error, Result};
 
@@ -146,11 +146,13 @@ impl Store for LmdbStore {
         order: Order,
         visit: Visit<'_>,
     ) -> Result<()> {
-        self.environment_for(namespace)?.read(namespace, |_, transaction, records| {
+        let environment = self.environment_for(namespace)?;
+        let shown = Shown::of(&environment, namespace)?;
+        environment.read(namespace, |_, transaction, records| {
             let (Some(records), Some(bounds)) = (records, range.bounds()) else { return Ok(()) };
             let mut show = |entry: heed::Result<(&[u8], &[u8])>| match entry {
                 Err(error) => ControlFlow::Break(Err(error)),
-                Ok((key, _)) if !is_shown(namespace, key) => ControlFlow::Continue(()),
+                Ok((key, _)) if !shown.shows(key) => ControlFlow::Continue(()),
                 Ok((key, value)) => visit(key, value).map_break(Ok),
             };
             let flow = match order {
@@ -164,8 +166,10 @@ impl Store for LmdbStore {
     }
 
     fn get(&self, namespace: Namespace<'_>, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        self.environment_for(namespace)?.read(namespace, |_, transaction, records| {
-            let Some(records) = records.filter(|_| is_shown(namespace, key)) else {
+        let environment = self.environment_for(namespace)?;
+        let shown = Shown::of(&environment, namespace)?;
+        environment.read(namespace, |_, transaction, records| {
+            let Some(records) = records.filter(|_| shown.shows(key)) else {
                 return Ok(None);
             };
             Ok(records.get(transaction, key)?.map(<[u8]>::to_vec))
@@ -178,9 +182,11 @@ impl Store for LmdbStore {
         keys: &mut dyn Iterator<Item = [u8; 16]>,
         visit: VisitKey<'_>,
     ) -> Result<()> {
-        self.environment_for(namespace)?.read(namespace, |_, transaction, records| {
+        let environment = self.environment_for(namespace)?;
+        let shown = Shown::of(&environment, namespace)?;
+        environment.read(namespace, |_, transaction, records| {
             for key in keys {
-                let value = match records.filter(|_| is_shown(namespace, &key)) {
+                let value = match records.filter(|_| shown.shows(&key)) {
                     Some(records) => records.get(transaction, &key)?,
                     None => None,
                 };
@@ -193,8 +199,10 @@ impl Store for LmdbStore {
     }
 
     fn contains(&self, namespace: Namespace<'_>, key: &[u8]) -> Result<bool> {
-        self.environment_for(namespace)?.read(namespace, |_, transaction, records| {
-            let Some(records) = records.filter(|_| is_shown(namespace, key)) else {
+        let environment = self.environment_for(namespace)?;
+        let shown = Shown::of(&environment, namespace)?;
+        environment.read(namespace, |_, transaction, records| {
+            let Some(records) = records.filter(|_| shown.shows(key)) else {
                 return Ok(false);
             };
             Ok(records.remap_data_type::<DecodeIgnore>().get(transaction, key)?.is_some())
@@ -202,7 +210,9 @@ impl Store for LmdbStore {
     }
 
     fn count(&self, namespace: Namespace<'_>, range: KeyRange<'_>) -> Result<u64> {
-        self.environment_for(namespace)?.read(namespace, |_, transaction, records| {
+        let environment = self.environment_for(namespace)?;
+        let shown = Shown::of(&environment, namespace)?;
+        environment.read(namespace, |_, transaction, records| {
             let (Some(records), Some(bounds)) = (records, range.bounds()) else { return Ok(0) };
             let records = records.remap_data_type::<DecodeIgnore>();
             if namespace.is_some() && range == KeyRange::default() {
@@ -211,7 +221,7 @@ impl Store for LmdbStore {
             }
             let mut count = 0;
             for entry in records.range(transaction, &bounds)? {
-                count += u64::from(is_shown(namespace, entry?.0));
+                count += u64::from(shown.shows(entry?.0));
             }
             Ok(count)
         })
@@ -223,6 +233,7 @@ impl Store for LmdbStore {
             return Err(Error::ReadOnly { path: self.path.display().to_string() });
         }
         let puts = ordered_puts(batch)?;
+        let shown = Shown::of(&environment, namespace)?;
         let bytes = puts.iter().map(|(key, value)| key.len() + value.len()).sum();
         let room = Room { bytes, frees: !batch.deletes.is_empty() };
         let mut deleted = 0;
@@ -245,7 +256,7 @@ impl Store for LmdbStore {
                 }
                 let metadata = put(transaction, records, &puts, &batch.metadata)?;
                 deleted = 0;
-                for key in batch.deletes.iter().filter(|key| is_shown(namespace, key)) {
+                for key in batch.deletes.iter().filter(|key| shown.shows(key)) {
                     deleted += usize::from(records.delete(transaction, key)?);
                 }
                 Ok(metadata || !puts.is_empty() || deleted > 0)
@@ -320,12 +331,21 @@ impl Store for LmdbStore {
     }
 }
 
-/// Tells whether `key` can be a record's: in the unnamed database the names of the others are
-/// none.
-fn is_shown(namespace: Namespace<'_>, key: &[u8]) -> bool {
-    match namespace {
-        None => is_record_key(key),
-        Some(_) => key != METADATA_KEY && (1..=MAX_KEY_LEN).contains(&key.len()),
+/// Which keys of a namespace are records'.
+struct Shown {
+    /// What else the unnamed database holds: the names of the others.
+    names: Vec<String>,
+}
+
+impl Shown {
+    fn of(environment: &Environment, namespace: Namespace<'_>) -> Result<Self> {
+        Ok(Self { names: if namespace.is_none() { environment.namespaces()? } else { Vec::new() } })
+    }
+
+    fn shows(&self, key: &[u8]) -> bool {
+        key != METADATA_KEY
+            && (1..=MAX_KEY_LEN).contains(&key.len())
+            && self.names.iter().all(|name| name.as_bytes() != key)
     }
 }
 

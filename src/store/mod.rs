@@ -80,6 +80,8 @@ pub struct Batch {
     pub puts: Vec<(Vec<u8>, Vec<u8>)>,
     /// Keys to remove; a key that does not exist is no error. Applied after the puts.
     pub deletes: Keys,
+    /// Whether the keys to write may be others than timestamps, as EOS's backends permit.
+    pub any_keys: bool,
     /// What becomes of the metadata.
     pub metadata: MetadataChange,
     /// The namespace's generation that the changes follow from; `None` if from none. If it has
@@ -281,24 +283,26 @@ pub fn check_namespace(namespace: Namespace<'_>) -> Result<()> {
 }
 
 /// Tells whether `key` is the text of a timestamp: the form that eosdb and EOS write
-/// (`20241027T113456Z`), or ISO 8601 with separators (`2024-10-27T11:34:56+00:00`, the colons in the time left out or not), which callers
-/// of the byte-level interface use.
+/// (`20241027T113456Z`), or ISO 8601 with separators (`2024-10-27T11:34:56+00:00`), which callers of
+/// the byte-level interface use.
 #[must_use]
 pub fn is_record_key(key: &[u8]) -> bool {
-    if crate::Timestamp::from_key(key).is_some() {
-        return true;
-    }
-    let Ok(text) = std::str::from_utf8(key) else { return false };
-    chrono::DateTime::parse_from_rfc3339(text).is_ok()
-        || chrono::DateTime::parse_from_str(text, "%Y-%m-%dT%H%M%S%:z").is_ok()
+    crate::Timestamp::from_key(key).is_some()
+        || std::str::from_utf8(key)
+            .is_ok_and(|text| chrono::DateTime::parse_from_rfc3339(text).is_ok())
 }
 
 /// The puts of `batch` in ascending order of key, of equal keys the last.
 ///
 /// # Errors
-/// [`Error::Key`] at the first key that is no record's, see [`is_record_key`], or too long.
+/// [`Error::Key`] at the first key that is no record's, see [`is_record_key`], unless the batch
+/// permits any, or that cannot be one: empty, too long, or the metadata's.
 fn ordered_puts(batch: &Batch) -> Result<Vec<&(Vec<u8>, Vec<u8>)>> {
-    let refused = |key: &[u8]| key.len() > MAX_KEY_LEN || !is_record_key(key);
+    let refused = |key: &[u8]| {
+        !(1..=MAX_KEY_LEN).contains(&key.len())
+            || key == METADATA_KEY
+            || !(batch.any_keys || is_record_key(key))
+    };
     if let Some((key, _)) = batch.puts.iter().find(|(key, _)| refused(key)) {
         let shown = &key[..key.len().min(64)];
         return Err(Error::Key { key: String::from_utf8_lossy(shown).into_owned() });

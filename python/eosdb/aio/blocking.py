@@ -1,0 +1,133 @@
+"""What the threads that work for asynchronous sequences see: synchronous ones."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from ..datetimes import Duration
+from ..mixin import DatabaseRecordProtocolMixin
+from ..sequence_base import SequenceBase
+from ..sequence_operations import SequenceOperations
+from .threads import in_thread, result_of
+
+__all__ = ["BlockingDatabase", "BlockingSequence", "asynchronous"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class BlockingDatabase:
+    """A database whose methods may be coroutines, for a thread to call."""
+
+    def __init__(self, database: Any) -> None:
+        self._database = database
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self._database, name)
+        if not callable(attribute):
+            return attribute
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return result_of(attribute(*args, **kwargs))
+
+        return call
+
+
+class BlockingSequence(SequenceOperations, DatabaseRecordProtocolMixin[Any]):
+    """An asynchronous sequence, seen by the thread that works for it.
+
+    It shares the sequence's `__dict__`, and so its one state, and asks it for its hooks.
+    """
+
+    __slots__ = ("_db_stands_for",)
+
+    _db_stands_for: SequenceBase[Any]
+
+    def __init__(self, sequence: Any) -> None:
+        self._db_stands_for = sequence
+        self.__dict__ = sequence.__dict__
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._db_stands_for, name)
+
+    # What a class may override.
+
+    @property  # type: ignore[misc]  # a thread assigns none
+    def database(self) -> Any:
+        return self._db_stands_for.database
+
+    @property
+    def _db_backend(self) -> Any:
+        return self._db_stands_for._db_backend
+
+    @property
+    def db_enabled(self) -> bool:
+        return self._db_stands_for.db_enabled
+
+    @property
+    def record_keys(self) -> Any:
+        return getattr(self._db_stands_for, "record_keys", None)
+
+    @property
+    def record_keys_writable(self) -> Any:
+        return self._db_stands_for.record_keys_writable
+
+    @property
+    def db_compact_sparse_first(self) -> bool:  # type: ignore[override]  # a class's, here read
+        return self._db_stands_for.db_compact_sparse_first
+
+    def record_class(self) -> type[Any]:  # type: ignore[override]  # the sequence's
+        return self._db_stands_for.record_class()
+
+    def db_namespace(self) -> str:
+        return self._db_stands_for.db_namespace()
+
+    def db_initial_time_window(self) -> Duration | None:
+        return self._db_stands_for.db_initial_time_window()
+
+    def db_keep_duration(self) -> Duration | None:
+        return self._db_stands_for.db_keep_duration()
+
+    def db_compact_tiers(self) -> list[tuple[Duration, Duration]]:
+        return self._db_stands_for.db_compact_tiers()
+
+    def db_compact_aggregations(self) -> Mapping[str, str]:
+        return self._db_stands_for.db_compact_aggregations()
+
+    def db_compact_max_gap(self) -> Duration | None:
+        return self._db_stands_for.db_compact_max_gap()
+
+    @property
+    def _resamples_itself(self) -> bool:
+        return bool(self.__getattr__("_resamples_itself"))
+
+    @property
+    def key_to_array(self) -> Callable[..., Any]:
+        """The sequence's own `key_to_array`, which our operations ask where it is overridden."""
+        own = self.__getattr__("key_to_array")
+
+        def key_to_array(*args: Any, **kwargs: Any) -> Any:
+            return result_of(own(*args, **kwargs))
+
+        return key_to_array
+
+
+def asynchronous(
+    method: Callable[Concatenate[Any, P], R],
+) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]:
+    """Return a method of synchronous sequences for asynchronous ones.
+
+    Args:
+        method: The method, a function whose first argument is the sequence.
+
+    Returns:
+        A coroutine function with the same arguments and docstring, which runs it in a thread.
+    """
+
+    @functools.wraps(method)
+    async def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return await in_thread(method, BlockingSequence(self), *args, **kwargs)
+
+    return call

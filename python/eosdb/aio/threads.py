@@ -1,0 +1,115 @@
+"""Leaving the event loop for a thread, and going back to it from there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import inspect
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, ParamSpec, TypeVar
+
+from ..errors import EosdbError
+
+__all__ = ["in_thread", "is_stopped", "result_of"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_THREADS: Final = ThreadPoolExecutor(max_workers=1024, thread_name_prefix="eosdb")
+"""As many threads as there are calls at a time: one may wait for another, by way of the loop.
+
+Idle ones are used again, so that in practice there are few. The loop's own threads are left alone:
+what is waited for may need them.
+"""
+
+_CHECK_SECONDS: Final = 1.0
+"""How often a thread looks whether the loop it waits for has gone."""
+
+
+class _Call:
+    """A call from an event loop, as the thread that answers it knows it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.cancelled = threading.Event()
+
+
+_CALL: contextvars.ContextVar[_Call] = contextvars.ContextVar("eosdb_call")
+
+
+async def in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Run a function in a thread of ours, in the caller's context, and return what it returns.
+
+    Args:
+        function: The function. If the caller is cancelled meanwhile, it runs to its end unless it
+            asks :func:`is_stopped`; what it changes, it changes as a whole.
+        *args: Its arguments.
+        **kwargs: Its keyword arguments.
+    """
+    loop = asyncio.get_running_loop()
+    call = _Call(loop)
+    context = contextvars.copy_context()
+    context.run(_CALL.set, call)
+    work = functools.partial(context.run, functools.partial(function, *args, **kwargs))
+    try:
+        return await loop.run_in_executor(_THREADS, work)
+    except asyncio.CancelledError:
+        call.cancelled.set()
+        raise
+
+
+def is_stopped() -> bool:
+    """Return whether nobody waits any longer for what this thread does."""
+    call = _CALL.get(None)
+    return call is not None and call.cancelled.is_set()
+
+
+def result_of(answer: Any) -> Any:
+    """Return what a call answers, from a thread; of a coroutine, what it returns in its loop.
+
+    Args:
+        answer: Anything; an awaitable is awaited, and an asynchronous iterator made a list.
+
+    Raises:
+        EosdbError: If the answer is to be awaited, and this thread was not sent by a loop.
+    """
+    if isinstance(answer, AsyncIterator):
+        answer = _list_of(answer)
+    elif not inspect.isawaitable(answer):
+        return answer
+    call = _CALL.get(None)
+    if call is None or _is_in_loop():
+        if inspect.iscoroutine(answer):
+            answer.close()
+        raise EosdbError(
+            "this needs the database, which is asynchronous: await a method of the sequence, such "
+            "as db_load_records(), before you use what is in memory"
+        )
+    future = asyncio.run_coroutine_threadsafe(_awaited(answer), call.loop)
+    while True:
+        try:
+            return future.result(_CHECK_SECONDS)
+        except TimeoutError:
+            if future.done():
+                raise  # the coroutine's own
+            if call.loop.is_closed():
+                raise EosdbError("the event loop was closed while the database was used") from None
+
+
+def _is_in_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+async def _awaited(answer: Awaitable[R]) -> R:
+    return await answer
+
+
+async def _list_of(items: AsyncIterator[R]) -> list[R]:
+    return [item async for item in items]

@@ -1,0 +1,66 @@
+"""eosdb inside Akkudoktor-EOS: the same program on the same files, faster and safer.
+
+Nothing of EOS is edited. Start it by the runner::
+
+    python -m eosdb.akkudoktoreos -m akkudoktoreos.server.eos
+
+or call :func:`install` before anything of `akkudoktoreos` is imported. Its test suites run by the
+pytest plugin, `-p eosdb.akkudoktoreos.pytest_plugin`. Without either, EOS is as ever.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from ..errors import UnknownEosError
+from . import additions, served
+from .findings import Findings, NamespaceFindings, look
+from .flavour import DATABASEABC, Flavour, find
+from .importing import Finder
+
+__all__ = ["Findings", "Flavour", "NamespaceFindings", "install", "look"]
+
+
+def install(*, mend: bool = True) -> Flavour:
+    """Have Akkudoktor-EOS use eosdb from now on, in this process.
+
+    The module `akkudoktoreos.core.databaseabc` is served by eosdb, its backend for LMDB replaced by
+    ours (same files), and `DataSequence`, from which the measurements and all predictions are
+    derived, gets our readers. Keys that the setting `measurement` names as meter readings
+    (`*_emr_keys`) are compacted as meters. Calling it twice is no error.
+
+    Args:
+        mend: Whether EOS's `DataSequence.insert_by_datetime`, where there is a record at the same
+            second, shall take over configured values (EOS drops them), and let no explicit `None`
+            overwrite a value.
+
+    Returns:
+        The EOS that was found.
+
+    Raises:
+        MissingDependencyError: If there is no package `akkudoktoreos`.
+        UnknownEosError: If it is of a version that eosdb does not know, or was imported already.
+    """
+    flavour = find()
+    for finder in sys.meta_path:
+        if isinstance(finder, Finder):
+            return flavour
+    begun = [
+        name
+        for name in (DATABASEABC, "akkudoktoreos.core.database", "akkudoktoreos.core.dataabc")
+        if name in sys.modules
+    ]
+    if begun:
+        raise UnknownEosError(
+            f"'{begun[0]}' was imported already: call eosdb.akkudoktoreos.install() before you "
+            "import anything of akkudoktoreos"
+        )
+    finder = Finder(
+        filled={DATABASEABC: served.fill(flavour)},
+        changed={
+            "akkudoktoreos.core.database": additions.to_database(flavour),
+            "akkudoktoreos.core.dataabc": additions.to_dataabc(flavour, mend=mend),
+        },
+    )
+    sys.meta_path.insert(0, finder)
+    return flavour

@@ -1,0 +1,144 @@
+"""What is changed in modules of Akkudoktor-EOS after their own code has run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import eosdb
+
+from .. import record_class
+from ..native_database import NativeDatabase
+from ..sequence_operations import merge
+from .findings import tell
+from .flavour import Flavour
+
+__all__ = ["to_dataabc", "to_database"]
+
+_READERS = (
+    "key_to_array",
+    "key_to_dict",
+    "key_to_lists",
+    "key_to_series",
+    "key_to_value",
+    "to_dataframe",
+)
+"""What EOS's `DataSequence` reads in Python, record by record, and our mixin natively."""
+
+
+# ---- akkudoktoreos.core.database --------------------------------------------------------------
+
+
+def to_database(flavour: Flavour) -> Callable[[ModuleType], None]:
+    """Return what changes the module `database`.
+
+    EOS's `Database` asks a backend for everything. The backend for LMDB becomes ours, and sequences
+    may use its store directly: then one save is one transaction.
+
+    Args:
+        flavour: The EOS that imports it.
+    """
+
+    def change(module: ModuleType) -> None:
+        module.LMDBDatabase = _lmdb_database(module, flavour)  # type: ignore[attr-defined]
+        database = module.Database
+        database.native_store = property(_native_store_of)
+        database.blocking = property(_blocking_of)
+
+    return change
+
+
+def _lmdb_database(module: ModuleType, flavour: Flavour) -> type[Any]:
+    backend: Any = module.DatabaseBackendABC
+
+    class LMDBDatabase(backend, eosdb.LMDBDatabase):  # type: ignore[misc]
+        """EOS's database in an LMDB environment."""
+
+        _any_keys = True
+
+        def __init__(self, map_size: int = 16 * 1024**3, **_options: Any) -> None:
+            if getattr(self, "connection", None) is not None:
+                # There is one object per process; EOS makes it again to start afresh.
+                self.close()
+            eosdb.LMDBDatabase.__init__(self, map_size=map_size)
+
+        def open(self, namespace: str | None = None) -> None:
+            was_open = self.is_open
+            super().open(namespace)
+            if not was_open:
+                tell(self, flavour)
+
+    LMDBDatabase.__module__ = module.__name__
+    LMDBDatabase.__qualname__ = "LMDBDatabase"
+    return LMDBDatabase
+
+
+def _backend_of(database: Any) -> Any:
+    """Return EOS's backend as configured and open, if there is such."""
+    if hasattr(database, "_database"):
+        # The synchronous EOS opens, and changes, its backend when it is used.
+        return database._database() if database.config.database.provider else None
+    return database._db
+
+
+def _native_store_of(database: Any) -> Any:
+    backend = _backend_of(database)
+    if backend is None or not backend.is_open:
+        return None
+    if isinstance(backend, NativeDatabase):
+        return backend.native_store
+    raise AttributeError("native_store")
+
+
+def _blocking_of(database: Any) -> Any:
+    backend = _backend_of(database)
+    return backend if isinstance(backend, NativeDatabase) else None
+
+
+# ---- akkudoktoreos.core.dataabc ---------------------------------------------------------------
+
+
+def to_dataabc(flavour: Flavour, *, mend: bool) -> Callable[[ModuleType], None]:
+    """Return what changes the module `dataabc`: `DataSequence` gets our readers.
+
+    Args:
+        flavour: The EOS that imports it.
+        mend: Whether `DataSequence.insert_by_datetime` shall merge configured values too, and let
+            no explicit `None` overwrite a value.
+    """
+
+    def change(module: ModuleType) -> None:
+        sequence = module.DataSequence
+        for name in _READERS:
+            if name in vars(sequence):
+                delattr(sequence, name)
+        if mend and flavour.is_asynchronous:
+            sequence._insert_by_datetime = _insert_asynchronously
+        elif mend:
+            sequence.insert_by_datetime = _insert
+        record_class.trust(module.DataRecord)
+
+    return change
+
+
+def _insert(self: Any, record: Any) -> None:
+    """Insert a record, or merge its values into the one at the same second."""
+    self._validate_record(record)
+    existing = self.db_get_record(eosdb.DatabaseTimestamp.from_datetime(record.date_time))
+    if existing is None:
+        self.db_insert_record(record)
+    else:
+        merge(record, existing)
+        self.db_mark_dirty_record(existing)
+
+
+async def _insert_asynchronously(self: Any, record: Any) -> None:
+    """Insert a record, or merge its values into the one at the same second."""
+    self._validate_record(record)
+    existing = await self.db_get_record(eosdb.DatabaseTimestamp.from_datetime(record.date_time))
+    if existing is None:
+        await self.db_insert_record(record)
+    else:
+        merge(record, existing)
+        await self.db_mark_dirty_record(existing)

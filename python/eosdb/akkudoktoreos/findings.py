@@ -1,0 +1,124 @@
+"""What an opened database of Akkudoktor-EOS holds, and what is wrong with it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+
+import eosdb
+
+from .._core import read_metadata
+from ..datetimes import to_datetime
+from ..native_database import NativeDatabase
+from .flavour import Flavour
+
+__all__ = ["Findings", "NamespaceFindings", "look", "tell"]
+
+_logger = logging.getLogger("eosdb")
+
+
+@dataclass(frozen=True)
+class NamespaceFindings:
+    """What one namespace holds.
+
+    Attributes:
+        name: The namespace.
+        records: How many records there are.
+        first: The key of the first record, `None` if there is none.
+        last: The key of the last record.
+        problems: What is wrong, in words; empty as a rule.
+    """
+
+    name: str
+    records: int
+    first: str | None
+    last: str | None
+    problems: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        """Return a line for the log."""
+        span = f", {self.first} to {self.last}" if self.records else ""
+        problems = "".join(f"; {problem}" for problem in self.problems)
+        return f"{self.name}: {self.records:,} records{span}{problems}"
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a database holds.
+
+    Attributes:
+        path: Where it lies.
+        namespaces: Its namespaces, sorted by name.
+    """
+
+    path: str
+    namespaces: list[NamespaceFindings]
+
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong, in words, with the namespace in front."""
+        return [
+            f"{namespace.name}: {problem}"
+            for namespace in self.namespaces
+            for problem in namespace.problems
+        ]
+
+
+def look(database: NativeDatabase) -> Findings:
+    """Return what an open database holds, without reading all of it.
+
+    Records are counted, and the first and the last one of each namespace decoded.
+
+    Args:
+        database: The database.
+
+    Raises:
+        DatabaseClosedError: If it is closed.
+    """
+    return Findings(
+        str(database.storage_path), [_namespace(database, name) for name in database.namespaces()]
+    )
+
+
+def _namespace(database: NativeDatabase, name: str) -> NamespaceFindings:
+    problems = []
+    metadata = database.get_metadata(name)
+    if metadata is not None:
+        try:
+            read_metadata(metadata)
+        except eosdb.EosdbError as error:
+            problems.append(f"its metadata are not readable and will be replaced: {error}")
+    keys = [key for key in database.get_key_range(name) if key is not None]
+    tomorrow = eosdb.DatabaseTimestamp.from_datetime(to_datetime().add(days=1))
+    for key in dict.fromkeys(keys):
+        for _, value in database.iterate_records(key, key + b"\0", name):
+            try:
+                database.deserialize_data(value)
+            except eosdb.EosdbError as error:
+                problems.append(f"the record at {key.decode(errors='replace')}: {error}")
+    shown = [key.decode(errors="replace") for key in keys]
+    if shown and shown[-1] > tomorrow and name == "Measurement":
+        problems.append("its last record lies in the future: was the clock wrong?")
+    first, last = shown or (None, None)
+    return NamespaceFindings(name, database.count_records(namespace=name), first, last, problems)
+
+
+def tell(database: NativeDatabase, flavour: Flavour) -> None:
+    """Tell the log what was found in a database that EOS has opened.
+
+    Args:
+        database: The open database.
+        flavour: The EOS.
+    """
+    findings = look(database)
+    kind = "asynchronous" if flavour.is_asynchronous else "synchronous"
+    _logger.info(
+        "eosdb %s keeps the records of this Akkudoktor-EOS (%s) in '%s': %d namespaces",
+        eosdb.__version__,
+        kind,
+        findings.path,
+        len(findings.namespaces),
+    )
+    for namespace in findings.namespaces:
+        level = logging.WARNING if namespace.problems else logging.INFO
+        _logger.log(level, "%s", namespace)
