@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .data_record import DataRecord
 from .mixin import DatabaseRecordProtocolMixin
 from .sequence_model import SequenceModel
 from .sequence_operations import SequenceOperations
@@ -13,7 +12,7 @@ from .sequence_operations import SequenceOperations
 __all__ = ["DataSequence"]
 
 
-class DataSequence(SequenceModel, SequenceOperations, DatabaseRecordProtocolMixin[DataRecord]):
+class DataSequence(SequenceModel, SequenceOperations, DatabaseRecordProtocolMixin[Any]):
     """A sequence of records. Derive from it, and name the class of the records and the namespace.
 
     Records are loaded from the database as they are needed, and changes stay in memory until

@@ -13,7 +13,7 @@ from .sequence_base import SequenceBase
 __all__ = ["SequenceModel"]
 
 
-class SequenceModel(BaseModel, SequenceBase[DataRecord]):
+class SequenceModel(BaseModel, SequenceBase[Any]):
     """A sequence of records as a model: its fields and the keys of its records."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
 from typing import Any
 
-from ..data_record import DataRecord
 from ..datetimes import DateTime
 from ..sequence_model import SequenceModel
 from ..sequence_operations import SequenceOperations
@@ -17,7 +16,7 @@ from .mixin import DatabaseRecordProtocolMixin
 __all__ = ["DataSequence"]
 
 
-class DataSequence(SequenceModel, DatabaseRecordProtocolMixin[DataRecord]):
+class DataSequence(SequenceModel, DatabaseRecordProtocolMixin[Any]):
     """A sequence of records, as :class:`eosdb.DataSequence` is one; its methods are awaited.
 
     `len()` and plain iteration see the loaded records, for they cannot be awaited; use
