@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from ._core import RecordClass
 from .data_record import DataRecord
-from .datetimes import DateTime
+from .datetimes import DateTime, to_datetime
 
 __all__ = ["record_class_of", "trust"]
 
@@ -23,6 +23,22 @@ _NONE: Final = 1
 _SCALARS: Final = {"bool": 2, "int": 4, "float": 8, "str": 16}
 _DATE_TIME: Final = 32
 _DICT: Final = 64
+
+_INSTANT: Final = to_datetime("2026-01-01T12:00:00+01:00")
+
+_SAMPLES: Final[tuple[tuple[tuple[int, Any], ...], ...]] = (
+    (
+        (_NONE, None),
+        (2, True),
+        (4, 7),
+        (8, 7.5),
+        (16, "text"),
+        (_DATE_TIME, _INSTANT),
+        (_DICT, {"k": 1}),
+    ),
+    ((_DICT, {}), (_DATE_TIME, _INSTANT), (16, ""), (8, -0.0), (4, -1), (2, False), (_NONE, None)),
+)
+"""Values of each kind; of those that a field takes, the first one is tried."""
 
 _DATE_TIMES: Final = (DateTime, DateTime | None)
 _CHANGING: Final = (
@@ -54,7 +70,7 @@ def record_class_of(class_: type[Any]) -> RecordClass:
     Returns:
         The same object for the same class.
     """
-    return RecordClass(class_, _plain_fields(class_))
+    return RecordClass(class_, _plain_fields(class_), _initializes(class_))
 
 
 def _plain_fields(class_: type[Any]) -> list[tuple[str, int]] | None:
@@ -73,7 +89,23 @@ def _plain_fields(class_: type[Any]) -> list[tuple[str, int]] | None:
         if field["type"] != "model-field" or kinds is None or "validation_alias" in field:
             return None
         plain.append((name, kinds))
-    return plain
+    return plain if _keeps_values(class_, plain) else None
+
+
+def _keeps_values(class_: type[BaseModel], fields: list[tuple[str, int]]) -> bool:
+    """Whether the class, tried with a value of each kind, stores what it is given."""
+    for sample in _SAMPLES:
+        values = {
+            name: next((value for kind, value in sample if kind & kinds), None)
+            for name, kinds in fields
+        }
+        try:
+            dump = class_(**values).model_dump()
+        except ValueError:
+            return False
+        if dump != values or list(dump) != list(values):
+            return False
+    return True
 
 
 def trust(class_: type[BaseModel]) -> None:
@@ -102,9 +134,8 @@ def _is_built_plainly(class_: type[BaseModel]) -> bool:
     return (
         class_.__init__ is base.__init__
         and class_.__new__ is base.__new__
-        and class_.model_post_init is base.model_post_init
+        and (class_.model_post_init is base.model_post_init or _initializes(class_))
         and class_.__setstate__ is base.__setstate__
-        and _private(class_) == _private(base)
         and config.get("extra") in (None, "ignore")
         and not config.get("strict")
         and config.get("allow_inf_nan", True)
@@ -116,8 +147,13 @@ def _is_built_plainly(class_: type[BaseModel]) -> bool:
     )
 
 
-def _private(class_: type[BaseModel]) -> set[str]:
-    return set(getattr(class_, "__private_attributes__", ()))
+def _initializes(class_: type[Any]) -> bool:
+    """Whether pydantic made the `model_post_init` of a class, which sets private attributes."""
+    function = getattr(class_, "model_post_init", None)
+    return (getattr(function, "__module__", ""), getattr(function, "__name__", "")) == (
+        "pydantic._internal._model_construction",
+        "init_private_attributes",
+    )
 
 
 def _is_dumped_plainly(class_: type[BaseModel]) -> bool:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from . import compaction
-from .datetimes import Duration
+from .datetimes import DateTime, Duration, to_datetime
 from .errors import InvalidArgumentError, ReadOnlyError
 from .instants import non_negative, shifted
 from .reports import CompactionReport, VacuumReport
@@ -42,7 +42,8 @@ class Retention:
             keep_timestamp: Keep the records from here on.
             dry_run: Whether to tell only what would be deleted.
 
-        With neither bound, :meth:`db_keep_duration` decides.
+        With neither bound, :meth:`db_keep_datetime` decides, and if that is `None`
+        :meth:`db_keep_duration`.
 
         Returns:
             How many records were deleted, or would be, and how large they were.
@@ -76,6 +77,9 @@ class Retention:
         elif keep_timestamp is not None:
             return keep_timestamp
         else:
+            instant = self._sequence.db_keep_datetime()
+            if instant is not None:
+                return self._keep_from_instant(to_datetime(instant))
             duration = self._sequence.db_keep_duration()
             if duration is None:
                 return None
@@ -88,6 +92,13 @@ class Retention:
         if newest is None:
             return None
         return shifted(newest.to_datetime(), 3600 - seconds) if seconds > 0 else UNBOUND_END
+
+    def _keep_from_instant(self, instant: DateTime) -> DatabaseTimestampType | None:
+        newest = compaction.newest_plausible(self._sequence)
+        if newest is None:
+            return None
+        kept = max(0.0, (to_datetime() - instant).total_seconds())
+        return min(DatabaseTimestamp.from_datetime(instant), shifted(newest.to_datetime(), -kept))
 
     def _db_set_compact_state(self, tier_interval: timedelta, cutoff_ts: DatabaseTimestamp) -> None:
         """Note up to where records are compacted to this interval."""

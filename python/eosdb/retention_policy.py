@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from . import compaction
-from .datetimes import Duration, to_duration
+from .datetimes import DateTime, Duration, to_duration
 from .timestamps import DatabaseTimestamp
 
 if TYPE_CHECKING:
@@ -33,6 +33,14 @@ class RetentionPolicy:
         """Return how long records are kept, `None` for ever; by default as the settings say."""
         hours = cast("SequenceBase[Any]", self)._db_settings().keep_duration_h
         return None if hours is None else to_duration(hours * 3600)
+
+    def db_keep_datetime(self) -> DateTime | None:
+        """Return from which instant on records are kept; `None` leaves it to the duration.
+
+        It is the clock that tells it as a rule, and a clock may be wrong. So it counts as a
+        duration before now, and no record is deleted that is not that much older than the newest.
+        """
+        return None
 
     def db_compact_tiers(self) -> list[tuple[Duration, Duration]]:
         """Return the compaction policy: (age, interval) pairs, shortest age first.

@@ -33,20 +33,28 @@ pub struct RecordClass {
     fields: Vec<Py<PyString>>,
     /// The names of these fields; each record gets a copy, as pydantic gives it.
     names: Py<PySet>,
+    /// Whether a record's private attributes are set by its `model_post_init`.
+    initializes: bool,
 }
 
 #[pymethods]
 impl RecordClass {
-    /// A record class with the fields `(name, kinds)`, or None if they are not all plain.
+    /// A record class with the fields `(name, kinds)`, or None if they are not all plain;
+    /// `initializes` tells whether its `model_post_init` sets private attributes.
     #[new]
-    fn new(py: Python<'_>, class: Py<PyAny>, fields: Option<Vec<(String, u32)>>) -> PyResult<Self> {
+    fn new(
+        py: Python<'_>,
+        class: Py<PyAny>,
+        fields: Option<Vec<(String, u32)>>,
+        initializes: bool,
+    ) -> PyResult<Self> {
         let fields_of = |shape: &Shape| -> Vec<_> {
             shape.names().map(|name| PyString::intern(py, name).unbind()).collect()
         };
         let shape = fields.map(|fields| Arc::new(Shape::new(fields)));
         let fields = shape.as_deref().map(fields_of).unwrap_or_default();
         let names = PySet::new(py, fields.iter().map(|name| name.bind(py)))?.unbind();
-        Ok(Self { class, shape, fields, names })
+        Ok(Self { class, shape, fields, names, initializes })
     }
 
     /// Return the record that a pickle describes, at the second `time`.
@@ -171,6 +179,9 @@ impl RecordClass {
         set.call1((&record, intern!(py, "__pydantic_fields_set__"), names))?;
         set.call1((&record, intern!(py, "__pydantic_extra__"), py.None()))?;
         set.call1((&record, intern!(py, "__pydantic_private__"), py.None()))?;
+        if self.initializes {
+            record.call_method1(intern!(py, "model_post_init"), (py.None(),))?;
+        }
         Ok(record)
     }
 

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from ..datetimes import Duration
+from ..datetimes import DateTime, Duration
 from ..mixin import DatabaseRecordProtocolMixin
 from ..sequence_base import SequenceBase
 from ..sequence_operations import SequenceOperations
@@ -86,6 +86,9 @@ class BlockingSequence(SequenceOperations, DatabaseRecordProtocolMixin[Any]):
 
     def db_initial_time_window(self) -> Duration | None:
         return self._db_stands_for.db_initial_time_window()
+
+    def db_keep_datetime(self) -> DateTime | None:
+        return self._db_stands_for.db_keep_datetime()
 
     def db_keep_duration(self) -> Duration | None:
         return self._db_stands_for.db_keep_duration()
