@@ -30,9 +30,11 @@ def install(*, mend: bool = True) -> Flavour:
     (`*_emr_keys`) are compacted as meters. Calling it twice is no error.
 
     Args:
-        mend: Whether EOS's `DataSequence.insert_by_datetime`, where there is a record at the same
-            second, shall take over configured values (EOS drops them), and let no explicit `None`
-            overwrite a value.
+        mend: Whether to replace methods of EOS's `DataSequence` that lose or distort data:
+            `insert_by_datetime` (where there is a record at the same second, EOS drops configured
+            values and lets an explicit `None` overwrite), `save` and `load` (by what they return
+            EOS writes all measurements to a JSON file, and reads old ones from it, though the
+            database has them).
 
     Returns:
         The EOS that was found.

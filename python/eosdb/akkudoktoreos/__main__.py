@@ -23,16 +23,16 @@ __all__ = ["RUNS", "main"]
 RUNS: Final = "EOSDB_AKKUDOKTOREOS_RUNS"
 """The environment variable with the options and the program that are run, as JSON."""
 
-_AS_EOS_MERGES: Final = "--as-eos-merges"
+_UNMENDED: Final = "--unmended"
 
 _USAGE: Final = f"""\
-usage: python -m eosdb.akkudoktoreos [{_AS_EOS_MERGES}] (-m MODULE | SCRIPT) [ARGUMENT ...]
+usage: python -m eosdb.akkudoktoreos [{_UNMENDED}] (-m MODULE | SCRIPT) [ARGUMENT ...]
 
 Run Akkudoktor-EOS on eosdb: its own code, its own database files.
 
   -m MODULE         run a module, such as akkudoktoreos.server.eos
   SCRIPT            run a Python file
-  {_AS_EOS_MERGES}   leave insert_by_datetime as EOS has it, with its loss of data
+  {_UNMENDED}        leave EOS's methods that lose or distort data as they are
 """
 
 
@@ -46,8 +46,8 @@ def main(arguments: list[str]) -> int:
         The exit status, if what is run does not leave by itself.
     """
     rest = list(arguments)
-    as_eos_merges = rest[:1] == [_AS_EOS_MERGES]
-    del rest[: int(as_eos_merges)]
+    unmended = rest[:1] == [_UNMENDED]
+    del rest[: int(unmended)]
     if rest[:1] in (["-h"], ["--help"]):
         sys.stdout.write(_USAGE)
         return 0
@@ -61,7 +61,7 @@ def main(arguments: list[str]) -> int:
     if not is_module:
         sys.path[0] = str(Path(program).resolve().parent)
     try:
-        install(mend=not as_eos_merges)
+        install(mend=not unmended)
     except EosdbError as error:
         sys.stderr.write(f"eosdb: {error}\n")
         return 1
@@ -78,4 +78,4 @@ def main(arguments: list[str]) -> int:
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
 if __name__ == "__mp_main__":
-    install(mend=_AS_EOS_MERGES not in json.loads(os.environ[RUNS]))
+    install(mend=_UNMENDED not in json.loads(os.environ[RUNS]))

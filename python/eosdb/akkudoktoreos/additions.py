@@ -104,8 +104,12 @@ def to_dataabc(flavour: Flavour, *, mend: bool) -> Callable[[ModuleType], None]:
 
     Args:
         flavour: The EOS that imports it.
-        mend: Whether `DataSequence.insert_by_datetime` shall merge configured values too, and let
-            no explicit `None` overwrite a value.
+        mend: Whether methods of `DataSequence` that lose or distort data are replaced:
+            `insert_by_datetime`, so that it merges configured values too and no explicit `None`
+            overwrites a value; `save` and `load`, so that they tell whether the database has the
+            records, and not whether there was anything to do. (EOS's measurements go by that: where
+            nothing was to be saved they write all records to a JSON file, and where nothing was to
+            be loaded they put that file's old values over newer ones.)
     """
 
     def change(module: ModuleType) -> None:
@@ -115,8 +119,12 @@ def to_dataabc(flavour: Flavour, *, mend: bool) -> Callable[[ModuleType], None]:
                 delattr(sequence, name)
         if mend and flavour.is_asynchronous:
             sequence._insert_by_datetime = _insert_asynchronously
+            sequence._save = _save_asynchronously
+            sequence._load = _load_asynchronously
         elif mend:
             sequence.insert_by_datetime = _insert
+            sequence.save = _save
+            sequence.load = _load
         record_class.trust(module.DataRecord)
 
     return change
@@ -142,3 +150,27 @@ async def _insert_asynchronously(self: Any, record: Any) -> None:
     else:
         merge(record, existing)
         await self.db_mark_dirty_record(existing)
+
+
+def _save(self: Any) -> bool:
+    """Save what is pending; return whether there is a database, which then has everything."""
+    self.db_save_records()
+    return bool(self.db_enabled)
+
+
+async def _save_asynchronously(self: Any) -> bool:
+    """Save what is pending; return whether there is a database, which then has everything."""
+    await self.db_save_records()
+    return bool(self.db_enabled)
+
+
+def _load(self: Any) -> bool:
+    """Load everything as rows; return whether there is a database with records."""
+    self.db_load_records()
+    return bool(self.db_enabled and self.db_count_records())
+
+
+async def _load_asynchronously(self: Any) -> bool:
+    """Load everything as rows; return whether there is a database with records."""
+    await self.db_load_records()
+    return bool(self.db_enabled and await self.db_count_records())
