@@ -19,7 +19,7 @@ class DataSequence(SequenceModel, SequenceOperations, DatabaseRecordProtocolMixi
     :meth:`save`. Bounds are half-open, `[start, end)`, in whole seconds.
 
     Example:
-        >>> from eosdb import to_datetime
+        >>> from eosdb import DataRecord, to_datetime
         >>> class Power(DataRecord):
         ...     power_w: float | None = None
         >>> class House(DataSequence):

@@ -37,6 +37,23 @@ _SAVING = threading.RLock()
 """Saves follow one another, so that an older content never overwrites a newer one."""
 
 
+class _Beginning:
+    """The first use of a state's storage.
+
+    Attributes:
+        lock: Held while the metadata are read.
+        has_begun: Whether they are being read.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.has_begun = False
+
+
+_BEGINNINGS: dict[int, _Beginning] = {}
+"""Those that are going on, by the identity of the state."""
+
+
 class DatabaseRecordProtocolMixin(Retention, Frames, SequenceBase[T_Record]):
     """Records of one namespace: in memory as far as they were asked for, in a database otherwise.
 
@@ -67,6 +84,22 @@ class DatabaseRecordProtocolMixin(Retention, Frames, SequenceBase[T_Record]):
         ):
             self._db_save_metadata(self._db_metadata)
             state.metadata_saved = True
+
+    def _db_begin(self) -> None:
+        """Read the metadata before anything else is done with the storage, whoever comes first."""
+        state = self.__dict__["_db_state"]
+        beginning = _BEGINNINGS.setdefault(id(state), _Beginning())
+        with beginning.lock:
+            # The thread that reads them comes by here again.
+            if state.storage_initialized or beginning.has_begun:
+                return
+            beginning.has_begun = True
+            try:
+                self._db_initialize_storage()
+                state.storage_initialized = True
+            finally:
+                beginning.has_begun = False
+                _BEGINNINGS.pop(id(state), None)
 
     def _db_initialize_storage(self) -> None:
         """Read the metadata of the namespace; what a new one gets is written by its first save."""

@@ -38,7 +38,7 @@ pub fn enter(owner: &Bound<'_, PyAny>) -> PyResult<Py<SequenceState>> {
         keep_state(&dict, SequenceState::new(Index::default(), None, identity))?
     };
     let mut shown_is_current = shown.is_some_and(|shown| shown.get().state_of().is(&state));
-    if !state.get().belongs_to(identity) {
+    if !state.get().is_owned_by(identity) {
         identity = stands_for(owner)?;
     }
     let state = if state.get().belongs_to(identity) {
@@ -65,11 +65,7 @@ pub fn enter(owner: &Bound<'_, PyAny>) -> PyResult<Py<SequenceState>> {
     if !state.get().is_storage_initialized() && state.get().has_storage(py) {
         // An asynchronous sequence leaves it to the threads that work for it.
         if owner.getattr(intern!(py, "_db_may_wait"))?.is_truthy()? {
-            state.get().set_initialized(true);
-            if let Err(error) = owner.call_method0(intern!(py, "_db_initialize_storage")) {
-                state.get().set_initialized(false);
-                return Err(error);
-            }
+            owner.call_method0(intern!(py, "_db_begin"))?;
         }
     }
     Ok(state.unbind())

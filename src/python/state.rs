@@ -153,6 +153,11 @@ impl SequenceState {
         &self.sequence
     }
 
+    /// Tells whether this state belongs to the object at address `owner` already.
+    pub fn is_owned_by(&self, owner: usize) -> bool {
+        self.owner.load(Ordering::Acquire) == owner
+    }
+
     /// Tells whether this state belongs to the object at address `owner`, and takes it as its
     /// owner if it has none.
     pub fn belongs_to(&self, owner: usize) -> bool {

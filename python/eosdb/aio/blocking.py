@@ -12,7 +12,7 @@ from ..sequence_base import SequenceBase
 from ..sequence_operations import SequenceOperations
 from .threads import in_thread, result_of
 
-__all__ = ["BlockingDatabase", "BlockingSequence", "asynchronous"]
+__all__ = ["BlockingDatabase", "BlockingSequence", "asynchronous", "run"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -117,6 +117,25 @@ class BlockingSequence(SequenceOperations, DatabaseRecordProtocolMixin[Any]):
         return key_to_array
 
 
+async def run(
+    method: Callable[Concatenate[Any, P], R], sequence: Any, *args: P.args, **kwargs: P.kwargs
+) -> R:
+    """Run a method of synchronous sequences for an asynchronous one, in a thread.
+
+    Args:
+        method: The method, a function whose first argument is the sequence.
+        sequence: The asynchronous sequence.
+        *args: The other arguments.
+        **kwargs: The keyword arguments.
+
+    Returns:
+        What the method returns.
+    """
+    if sequence._db_must_open:
+        await sequence._db_open()
+    return await in_thread(method, BlockingSequence(sequence), *args, **kwargs)
+
+
 def asynchronous(
     method: Callable[Concatenate[Any, P], R],
 ) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]:
@@ -131,6 +150,6 @@ def asynchronous(
 
     @functools.wraps(method)
     async def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        return await in_thread(method, BlockingSequence(self), *args, **kwargs)
+        return await run(method, self, *args, **kwargs)
 
     return call

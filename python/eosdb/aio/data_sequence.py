@@ -9,8 +9,7 @@ from typing import Any
 from ..datetimes import DateTime
 from ..sequence_model import SequenceModel
 from ..sequence_operations import SequenceOperations
-from . import threads
-from .blocking import BlockingSequence, asynchronous
+from .blocking import BlockingSequence, asynchronous, run
 from .mixin import DatabaseRecordProtocolMixin
 
 __all__ = ["DataSequence"]
@@ -24,7 +23,7 @@ class DataSequence(SequenceModel, DatabaseRecordProtocolMixin[Any]):
 
     Example:
         >>> import asyncio
-        >>> from eosdb import to_datetime
+        >>> from eosdb import DataRecord, to_datetime
         >>> class Power(DataRecord):
         ...     power_w: float | None = None
         >>> class House(DataSequence):
@@ -76,11 +75,10 @@ class DataSequence(SequenceModel, DatabaseRecordProtocolMixin[Any]):
     key_delete_by_datetime = asynchronous(SequenceOperations.key_delete_by_datetime)
 
     async def update_value(self, date: datetime, *args: Any, **values: Any) -> None:  # noqa: D102  # as above
-        sequence = BlockingSequence(self)
         if self._db_is_at_hand(date):
-            sequence.update_value(date, *args, **values)
+            BlockingSequence(self).update_value(date, *args, **values)
         else:
-            await threads.in_thread(sequence.update_value, date, *args, **values)
+            await run(SequenceOperations.update_value, self, date, *args, **values)
 
     update_value.__doc__ = SequenceOperations.update_value.__doc__
 

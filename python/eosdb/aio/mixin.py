@@ -19,7 +19,7 @@ from ..timestamps import (
     DatabaseTimeWindowType,
 )
 from . import threads
-from .blocking import BlockingDatabase, BlockingSequence, asynchronous
+from .blocking import BlockingDatabase, BlockingSequence, asynchronous, run
 
 __all__ = ["DatabaseRecordMixin", "DatabaseRecordProtocolMixin"]
 
@@ -55,9 +55,21 @@ class DatabaseRecordProtocolMixin(SequenceBase[T_Record]):
         function = getattr(self.key_to_array, "__func__", None)
         return function is not DatabaseRecordProtocolMixin.key_to_array
 
+    @property
+    def _db_must_open(self) -> bool:
+        """Whether the database is to be opened before it is used, by :meth:`_db_open`."""
+        return False
+
+    async def _db_open(self) -> None:
+        """Open the database."""
+
     def _db_is_at_hand(self, target: Any) -> bool:
-        state = enter(self)
-        return state.is_at_hand(target)
+        # What is no instant is refused by the synchronous method.
+        return (
+            isinstance(target, datetime | DatabaseTimestamp)
+            and not self._db_must_open
+            and enter(self).is_at_hand(target)
+        )
 
     # ---- lookups ---------------------------------------------------------------------------
 
@@ -67,12 +79,9 @@ class DatabaseRecordProtocolMixin(SequenceBase[T_Record]):
         *,
         time_window: timedelta | DatabaseTimeWindowType = None,
     ) -> T_Record | None:
-        sequence = BlockingSequence(self)
         if time_window is None and self._db_is_at_hand(target_timestamp):
-            return sequence.db_get_record(target_timestamp)
-        return await threads.in_thread(
-            sequence.db_get_record, target_timestamp, time_window=time_window
-        )
+            return BlockingSequence(self).db_get_record(target_timestamp)
+        return await run(Synchronous.db_get_record, self, target_timestamp, time_window=time_window)
 
     db_get_record.__doc__ = Synchronous.db_get_record.__doc__
 
@@ -90,9 +99,7 @@ class DatabaseRecordProtocolMixin(SequenceBase[T_Record]):
 
         They are made some at a time; damaged values are reported to the log and skipped.
         """
-        records = await threads.in_thread(
-            BlockingSequence(self).db_iterate_records, start_timestamp, end_timestamp
-        )
+        records = await run(Synchronous.db_iterate_records, self, start_timestamp, end_timestamp)
         while some := await threads.in_thread(list, itertools.islice(records, _AT_A_TIME)):
             for record in some:
                 yield record
@@ -100,11 +107,10 @@ class DatabaseRecordProtocolMixin(SequenceBase[T_Record]):
     # ---- changes ---------------------------------------------------------------------------
 
     async def db_insert_record(self, record: T_Record, *, mark_dirty: bool = True) -> None:  # noqa: D102  # as above
-        sequence = BlockingSequence(self)
         if self._db_is_at_hand(getattr(record, "date_time", None)):
-            sequence.db_insert_record(record, mark_dirty=mark_dirty)
+            BlockingSequence(self).db_insert_record(record, mark_dirty=mark_dirty)
         else:
-            await threads.in_thread(sequence.db_insert_record, record, mark_dirty=mark_dirty)
+            await run(Synchronous.db_insert_record, self, record, mark_dirty=mark_dirty)
 
     db_insert_record.__doc__ = Synchronous.db_insert_record.__doc__
 
@@ -149,8 +155,8 @@ class DatabaseRecordProtocolMixin(SequenceBase[T_Record]):
             if progress is not None:
                 progress(done, total)
 
-        return await threads.in_thread(
-            BlockingSequence(self).db_compact, compact_tiers, dry_run=dry_run, progress=told
+        return await run(
+            Synchronous.db_compact, self, compact_tiers, dry_run=dry_run, progress=told
         )
 
     db_compact.__doc__ = Synchronous.db_compact.__doc__

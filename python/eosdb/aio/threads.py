@@ -26,7 +26,12 @@ what is waited for may need them.
 """
 
 _CHECK_SECONDS: Final = 1.0
-"""How often a thread looks whether the loop it waits for has gone."""
+"""How often a thread looks whether the loop it waits for still runs."""
+
+_CHECKS: Final = 5
+"""After how many looks in a row at a loop that does not run it gives up, lest a program that ends
+without its loop waits for ever.
+"""
 
 
 class _Call:
@@ -88,15 +93,26 @@ def result_of(answer: Any) -> Any:
             "this needs the database, which is asynchronous: await a method of the sequence, such "
             "as db_load_records(), before you use what is in memory"
         )
-    future = asyncio.run_coroutine_threadsafe(_awaited(answer), call.loop)
+    coroutine = _awaited(answer)
+    try:
+        future = asyncio.run_coroutine_threadsafe(coroutine, call.loop)
+    except RuntimeError as error:
+        coroutine.close()
+        if inspect.iscoroutine(answer):
+            answer.close()
+        raise EosdbError("the event loop was closed while the database was needed") from error
+    standstill = 0
     while True:
         try:
             return future.result(_CHECK_SECONDS)
         except TimeoutError:
             if future.done():
                 raise  # the coroutine's own
-            if call.loop.is_closed():
-                raise EosdbError("the event loop was closed while the database was used") from None
+            standstill = 0 if call.loop.is_running() else standstill + 1
+            if standstill == _CHECKS or call.loop.is_closed():
+                raise EosdbError(
+                    "the event loop was stopped while the database was needed"
+                ) from None
 
 
 def _is_in_loop() -> bool:

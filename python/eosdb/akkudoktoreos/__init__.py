@@ -34,7 +34,8 @@ def install(*, mend: bool = True) -> Flavour:
             `insert_by_datetime` (where there is a record at the same second, EOS drops configured
             values and lets an explicit `None` overwrite), `save` and `load` (by what they return
             EOS writes all measurements to a JSON file, and reads old ones from it, though the
-            database has them).
+            database has them). And whether the server of the synchronous EOS shall save and compact
+            regularly, as its configuration says; by an error in it nothing is done.
 
     Returns:
         The EOS that was found.
@@ -57,12 +58,11 @@ def install(*, mend: bool = True) -> Flavour:
             f"'{begun[0]}' was imported already: call eosdb.akkudoktoreos.install() before you "
             "import anything of akkudoktoreos"
         )
-    finder = Finder(
-        filled={DATABASEABC: served.fill(flavour)},
-        changed={
-            "akkudoktoreos.core.database": additions.to_database(flavour),
-            "akkudoktoreos.core.dataabc": additions.to_dataabc(flavour, mend=mend),
-        },
-    )
-    sys.meta_path.insert(0, finder)
+    changed = {
+        "akkudoktoreos.core.database": additions.to_database(flavour),
+        "akkudoktoreos.core.dataabc": additions.to_dataabc(flavour, mend=mend),
+    }
+    if mend and not flavour.is_asynchronous:
+        changed["akkudoktoreos.server.retentionmanager"] = additions.to_retentionmanager
+    sys.meta_path.insert(0, Finder({DATABASEABC: served.fill(flavour)}, changed))
     return flavour

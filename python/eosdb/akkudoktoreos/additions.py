@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -14,7 +16,7 @@ from ..sequence_operations import merge
 from .findings import tell
 from .flavour import Flavour
 
-__all__ = ["to_dataabc", "to_database"]
+__all__ = ["to_dataabc", "to_database", "to_retentionmanager"]
 
 _READERS = (
     "key_to_array",
@@ -64,10 +66,13 @@ def _lmdb_database(module: ModuleType, flavour: Flavour) -> type[Any]:
             eosdb.LMDBDatabase.__init__(self, map_size=map_size)
 
         def open(self, namespace: str | None = None) -> None:
-            was_open = self.is_open
+            was_open, default_namespace = self.is_open, self.default_namespace
             super().open(namespace)
             if not was_open:
                 tell(self, flavour)
+            elif flavour.is_asynchronous:
+                # There it is opened before each call, to have the namespace prepared.
+                self.default_namespace = default_namespace
 
     LMDBDatabase.__module__ = module.__name__
     LMDBDatabase.__qualname__ = "LMDBDatabase"
@@ -133,23 +138,33 @@ def to_dataabc(flavour: Flavour, *, mend: bool) -> Callable[[ModuleType], None]:
 def _insert(self: Any, record: Any) -> None:
     """Insert a record, or merge its values into the one at the same second."""
     self._validate_record(record)
-    existing = self.db_get_record(eosdb.DatabaseTimestamp.from_datetime(record.date_time))
-    if existing is None:
-        self.db_insert_record(record)
-    else:
-        merge(record, existing)
-        self.db_mark_dirty_record(existing)
+    timestamp = eosdb.DatabaseTimestamp.from_datetime(record.date_time)
+    existing = self.db_get_record(timestamp)
+    while existing is None:
+        try:
+            self.db_insert_record(record)
+        except eosdb.DuplicateRecordError:
+            existing = self.db_get_record(timestamp)  # another thread was faster
+        else:
+            return
+    merge(record, existing)
+    self.db_mark_dirty_record(existing)
 
 
 async def _insert_asynchronously(self: Any, record: Any) -> None:
     """Insert a record, or merge its values into the one at the same second."""
     self._validate_record(record)
-    existing = await self.db_get_record(eosdb.DatabaseTimestamp.from_datetime(record.date_time))
-    if existing is None:
-        await self.db_insert_record(record)
-    else:
-        merge(record, existing)
-        await self.db_mark_dirty_record(existing)
+    timestamp = eosdb.DatabaseTimestamp.from_datetime(record.date_time)
+    existing = await self.db_get_record(timestamp)
+    while existing is None:
+        try:
+            await self.db_insert_record(record)
+        except eosdb.DuplicateRecordError:
+            existing = await self.db_get_record(timestamp)  # another task was faster
+        else:
+            return
+    merge(record, existing)
+    await self.db_mark_dirty_record(existing)
 
 
 def _save(self: Any) -> bool:
@@ -174,3 +189,37 @@ async def _load_asynchronously(self: Any) -> bool:
     """Load everything as rows; return whether there is a database with records."""
     await self.db_load_records()
     return bool(self.db_enabled and await self.db_count_records())
+
+
+# ---- akkudoktoreos.server.retentionmanager -----------------------------------------------------
+
+
+def to_retentionmanager(module: ModuleType) -> None:
+    """Have the regular jobs of the synchronous EOS run.
+
+    Its server registers one by the name of a setting that does not exist, whereupon no job ever
+    runs, be it saving; and what it registers to compact only saves.
+
+    Args:
+        module: The module `retentionmanager`.
+    """
+    manager = module.RetentionManager
+    register = manager.register
+
+    @functools.wraps(register)
+    def mended(
+        self: Any, name: str, func: Callable[[], Any], *, interval_attr: str, **options: Any
+    ) -> None:
+        if interval_attr == "database/compact_interval_sec":
+            interval_attr, func = "database/compaction_interval_sec", _compact
+        register(self, name, func, interval_attr=interval_attr, **options)
+
+    manager.register = mended
+
+
+def _compact() -> None:
+    """Compact, and delete what is older than it is to be kept."""
+    core = importlib.import_module("akkudoktoreos.core.coreabc")
+    for keeper in (core.get_prediction(), core.get_measurement()):
+        keeper.db_compact()
+        keeper.db_vacuum()

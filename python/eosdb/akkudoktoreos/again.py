@@ -1,4 +1,4 @@
-"""The program that Akkudoktor-EOS on eosdb starts itself again by: see `__main__.py`."""
+"""The program that Akkudoktor-EOS on eosdb starts itself again by: see `command_line.py`."""
 
 import json
 import os
@@ -7,6 +7,6 @@ import sys
 if __name__ == "__main__":
     # The folder of this file, where `python -m` has the present one.
     sys.path[0] = ""
-    from eosdb.akkudoktoreos.__main__ import RUNS, main
+    from eosdb.akkudoktoreos.command_line import RUNS, main
 
     sys.exit(main([*json.loads(os.environ[RUNS]), *sys.argv[1:]]))

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Generic
 
 import eosdb
 
+from .. import aio
 from ..protocols import T_Record
 from .flavour import Flavour
 
@@ -99,11 +100,14 @@ def _backend_abc(core: ModuleType) -> type[Any]:
 
 
 def _mixin(core: ModuleType, flavour: Flavour) -> type[Any]:
+    ours = flavour.mixin
+    if flavour.is_asynchronous:
+        ours = _Opening
     config: Any = core.ConfigMixin
     database: Any = core.DatabaseMixin
-    ours: Any = flavour.mixin[T_Record]
+    base: Any = ours[T_Record]
 
-    class DatabaseRecordProtocolMixin(config, database, ours, Generic[T_Record]):  # type: ignore[misc]
+    class DatabaseRecordProtocolMixin(config, database, base, Generic[T_Record]):  # type: ignore[misc]
         """Our mixin, on EOS's one configuration and one database."""
 
         db_compact_sparse_first: ClassVar[bool] = True
@@ -113,6 +117,31 @@ def _mixin(core: ModuleType, flavour: Flavour) -> type[Any]:
             return dict.fromkeys(_meter_keys(self.config), "meter")
 
     return DatabaseRecordProtocolMixin
+
+
+class _Opening(aio.DatabaseRecordProtocolMixin[T_Record]):
+    """Opens the database that is configured, as nothing in the asynchronous EOS does.
+
+    There a sequence asks whether the database is open, and only what is asked of it then would
+    open it.
+    """
+
+    @property
+    def _db_must_open(self) -> bool:
+        return _is_configured(self) and not self.database.is_open
+
+    async def _db_open(self) -> None:
+        await self.database.open()
+
+    @property
+    def db_enabled(self) -> bool:
+        """Whether there is a database: open, or to be opened when it is used."""
+        return super().db_enabled or _is_configured(self)
+
+
+def _is_configured(sequence: Any) -> bool:
+    provider = getattr(sequence.config.database, "provider", None)
+    return provider not in {None, "NoDB"} and sequence.database is not None
 
 
 def _meter_keys(config: Any) -> list[str]:

@@ -1,0 +1,43 @@
+"""Sequences of records, read record by record in Python."""
+
+# mypy: ignore-errors
+
+from __future__ import annotations
+
+from akkudoktoreos.core.databaseabc import DatabaseRecordProtocolMixin, DatabaseTimestamp
+from akkudoktoreos.core.records import (
+    READERS,
+    DataABC,
+    DataRecord,
+    SequenceBasics,
+    overwrite,
+)
+from pydantic import Field
+
+__all__ = ["DataABC", "DataRecord", "DataSequence"]
+
+
+class DataSequence(SequenceBasics, DatabaseRecordProtocolMixin[DataRecord]):
+    records: list[DataRecord] = Field(default_factory=list)
+
+    def __len__(self) -> int:
+        return self.db_count_records()
+
+    def insert_by_datetime(self, record: DataRecord) -> None:
+        self._validate_record(record)
+        present = self.db_get_record(DatabaseTimestamp.from_datetime(record.date_time))
+        if present is None:
+            self.db_insert_record(record)
+        else:
+            overwrite(present, record)
+            self.db_mark_dirty_record(present)
+
+    def save(self) -> bool:
+        return self.db_save_records() > 0
+
+    def load(self) -> bool:
+        return self.db_load_records() > 0
+
+
+for _name, _reader in READERS.items():
+    setattr(DataSequence, _name, _reader)
