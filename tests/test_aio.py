@@ -99,7 +99,7 @@ def test_every_public_name_is_there_and_awaited_if_it_may_wait() -> None:
     assert coroutines(aio.LMDBDatabase) == DATABASE_COROUTINES | {"__aenter__", "__aexit__"}
 
 
-@pytest.mark.parametrize("name", sorted(COROUTINES | PRIVATE_OF_EOS))
+@pytest.mark.parametrize("name", sorted(COROUTINES | PRIVATE_OF_EOS - {"_db_open"}))
 def test_a_method_is_a_coroutine_function_with_the_same_call(name: str) -> None:
     synchronous, asynchronous = getattr(eosdb.DataSequence, name), getattr(aio.DataSequence, name)
     assert inspect.iscoroutinefunction(asynchronous)

@@ -42,8 +42,8 @@ class Retention:
             keep_timestamp: Keep the records from here on.
             dry_run: Whether to tell only what would be deleted.
 
-        With neither bound, :meth:`db_keep_datetime` decides, and if that is `None`
-        :meth:`db_keep_duration`.
+        With neither bound, :meth:`db_keep_datetime` and :meth:`db_keep_duration` decide; of two
+        bounds the later one counts.
 
         Returns:
             How many records were deleted, or would be, and how large they were.
@@ -73,21 +73,24 @@ class Retention:
     ) -> DatabaseTimestampType | None:
         """Return the first instant to keep; `None` if nothing is to be deleted."""
         if keep_hours is not None:
-            seconds = non_negative(keep_hours, "keep_hours") * 3600
-        elif keep_timestamp is not None:
+            return self._keep_from_duration(non_negative(keep_hours, "keep_hours") * 3600)
+        if keep_timestamp is not None:
             return keep_timestamp
-        else:
-            instant = self._sequence.db_keep_datetime()
-            if instant is not None:
-                return self._keep_from_instant(to_datetime(instant))
-            duration = self._sequence.db_keep_duration()
-            if duration is None:
-                return None
+        bounds = []
+        instant = self._sequence.db_keep_datetime()
+        if instant is not None:
+            bounds.append(self._keep_from_instant(to_datetime(instant)))
+        duration = self._sequence.db_keep_duration()
+        if duration is not None:
             seconds = duration.total_seconds()
             if seconds < 0:
                 raise InvalidArgumentError(
                     f"db_keep_duration() must be non-negative, not {duration}"
                 )
+            bounds.append(self._keep_from_duration(seconds))
+        return max((bound for bound in bounds if bound is not None), default=None)
+
+    def _keep_from_duration(self, seconds: float) -> DatabaseTimestampType | None:
         newest = compaction.newest_plausible(self._sequence)
         if newest is None:
             return None

@@ -35,7 +35,7 @@ class RetentionPolicy:
         return None if hours is None else to_duration(hours * 3600)
 
     def db_keep_datetime(self) -> DateTime | None:
-        """Return from which instant on records are kept; `None` leaves it to the duration.
+        """Return from which instant on records are kept; `None`, the default, is no bound.
 
         It is the clock that tells it as a rule, and a clock may be wrong. So it counts as a
         duration before now, and no record is deleted that is not that much older than the newest.
