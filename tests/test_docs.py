@@ -22,6 +22,7 @@ DESIGN: Final = (ROOT / "docs" / "design.md").read_text()
 DOCUMENTS: Final = (
     "README.md",
     "CHANGELOG.md",
+    "docs/akkudoktoreos.md",
     "docs/design.md",
     "docs/energy.md",
     "docs/retention.md",

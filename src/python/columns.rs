@@ -158,9 +158,7 @@ impl Columns {
             }
         }
         if !unread.is_empty() && !last {
-            state.run(py, |sequence, storage| {
-                storage.map_or(Ok(()), |storage| sequence.refresh(storage))
-            })?;
+            state.read_again(py)?;
             if !state.lock(py).holds(&plan) {
                 return Ok(false);
             }
@@ -483,8 +481,7 @@ fn among(rows: &[usize]) -> usize {
 
 /// Forgets rows that storage no longer holds, after looking whether it changed.
 fn forget(py: Python<'_>, state: &SequenceState, times: &[i64]) -> PyResult<()> {
-    state
-        .run(py, |sequence, storage| storage.map_or(Ok(()), |storage| sequence.refresh(storage)))?;
+    state.read_again(py)?;
     let gone: Vec<_> = {
         let mut index = state.lock(py);
         times.iter().map(|time| index.forget(*time)).collect()

@@ -77,8 +77,7 @@ pub fn plan_compaction(
 ) -> PyResult<Option<Compaction>> {
     let request: Request = request.extract()?;
     let state = state.get();
-    state
-        .run(py, |sequence, storage| storage.map_or(Ok(()), |storage| sequence.refresh(storage)))?;
+    state.read_again(py)?;
     let Some(binding) = state.binding(py) else { return Ok(None) };
     let generation = binding.storage.as_ref().map(crate::sequence::Storage::generation);
     let generation = generation.transpose()?.unwrap_or_default();

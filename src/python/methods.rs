@@ -184,9 +184,7 @@ impl SequenceState {
 
     /// Read again what anybody else may have changed in storage.
     fn refresh(&self, py: Python<'_>) -> PyResult<()> {
-        self.run(py, |sequence, storage| {
-            storage.map_or(Ok(()), |storage| sequence.refresh(storage))
-        })
+        self.read_again(py)
     }
 
     /// Tell whether all of `[start, end)` was read from storage.

@@ -252,6 +252,13 @@ impl SequenceState {
         Ok(py.detach(|| work(sequence, storage))?)
     }
 
+    /// Reads again what anybody else may have changed since.
+    pub fn read_again(&self, py: Python<'_>) -> PyResult<()> {
+        self.run(py, |sequence, storage| {
+            storage.map_or(Ok(()), |storage| sequence.refresh(storage))
+        })
+    }
+
     /// The index, locked; waits detached.
     pub fn lock<'a>(&'a self, py: Python<'_>) -> MutexGuard<'a, Index<Shared>> {
         lock(py, self.sequence.mutex())
@@ -313,9 +320,7 @@ impl SequenceState {
                 pickle
             } else {
                 // Somebody else deleted it meanwhile: look again.
-                self.run(py, |sequence, storage| {
-                    storage.map_or(Ok(()), |storage| sequence.refresh(storage))
-                })?;
+                self.read_again(py)?;
                 let gone = self.lock(py).forget(time);
                 drop(gone);
                 continue;
