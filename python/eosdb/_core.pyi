@@ -131,7 +131,12 @@ class RecordClass:
     """The way from rows to records of one class, and back."""
 
     def __new__(
-        cls, class_: type[Any], fields: list[tuple[str, int]] | None, initializes: bool
+        cls,
+        class_: type[Any],
+        fields: list[tuple[str, int]] | None,
+        *,
+        initializes: bool,
+        zone: str | None,
     ) -> RecordClass: ...
     def read(self, time: int, pickle: bytes) -> Any:
         """Return the record that a pickle describes, at the second `time`."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 from typing import Any, Final
 
+from pendulum.tz.timezone import Timezone
 from pydantic import BaseModel
 
 from ._core import RecordClass
@@ -24,19 +25,30 @@ _SCALARS: Final = {"bool": 2, "int": 4, "float": 8, "str": 16}
 _DATE_TIME: Final = 32
 _DICT: Final = 64
 
-_INSTANT: Final = to_datetime("2026-01-01T12:00:00+01:00")
+_INSTANTS: Final = (
+    to_datetime("2026-01-01T12:34:56.789012Z", in_timezone="Europe/Berlin"),
+    to_datetime("2026-07-01T23:59:59Z", in_timezone="America/New_York"),
+)
 
 _SAMPLES: Final[tuple[tuple[tuple[int, Any], ...], ...]] = (
     (
+        (_DATE_TIME, _INSTANTS[0]),
         (_NONE, None),
         (2, True),
         (4, 7),
         (8, 7.5),
         (16, "text"),
-        (_DATE_TIME, _INSTANT),
         (_DICT, {"k": 1}),
     ),
-    ((_DICT, {}), (_DATE_TIME, _INSTANT), (16, ""), (8, -0.0), (4, -1), (2, False), (_NONE, None)),
+    (
+        (_DICT, {}),
+        (_DATE_TIME, _INSTANTS[1]),
+        (16, ""),
+        (8, -0.0),
+        (4, -1),
+        (2, False),
+        (_NONE, None),
+    ),
 )
 """Values of each kind; of those that a field takes, the first one is tried."""
 
@@ -70,7 +82,13 @@ def record_class_of(class_: type[Any]) -> RecordClass:
     Returns:
         The same object for the same class.
     """
-    return RecordClass(class_, _plain_fields(class_), _initializes(class_))
+    fields, zone = _plain_fields(class_), None
+    if fields is not None and any(name == "date_time" for name, _ in fields):
+        try:
+            zone = _zone(class_, fields)
+        except LookupError:
+            fields = None
+    return RecordClass(class_, fields, initializes=_initializes(class_), zone=zone)
 
 
 def _plain_fields(class_: type[Any]) -> list[tuple[str, int]] | None:
@@ -93,12 +111,11 @@ def _plain_fields(class_: type[Any]) -> list[tuple[str, int]] | None:
 
 
 def _keeps_values(class_: type[BaseModel], fields: list[tuple[str, int]]) -> bool:
-    """Whether the class, tried with a value of each kind, stores what it is given."""
-    for sample in _SAMPLES:
-        values = {
-            name: next((value for kind, value in sample if kind & kinds), None)
-            for name, kinds in fields
-        }
+    """Whether the class, tried with a value of each kind, stores what it is given.
+
+    Of a time that is the instant; its zone may be another, see :func:`_zone`.
+    """
+    for values in _sample_values(fields):
         try:
             dump = class_(**values).model_dump()
         except ValueError:
@@ -108,12 +125,39 @@ def _keeps_values(class_: type[BaseModel], fields: list[tuple[str, int]]) -> boo
     return True
 
 
+def _sample_values(fields: list[tuple[str, int]]) -> list[dict[str, Any]]:
+    """Return the values of sample records with these fields."""
+    return [
+        {
+            name: next((value for kind, value in sample if kind & kinds), None)
+            for name, kinds in fields
+        }
+        for sample in _SAMPLES
+    ]
+
+
+def _zone(class_: type[BaseModel], fields: list[tuple[str, int]]) -> str | None:
+    """Return the zone that the class brings every `date_time` to; `None` if it leaves it.
+
+    Raises:
+        LookupError: If that is no zone by name.
+    """
+    dumps = [class_(**values).model_dump() for values in _sample_values(fields)]
+    zones = [dump["date_time"].tzinfo for dump in dumps]
+    if zones == [instant.tzinfo for instant in _INSTANTS]:
+        return None
+    if zones[0] != zones[1] or not isinstance(zones[0], Timezone):
+        raise LookupError
+    return str(zones[0].name)
+
+
 def trust(class_: type[BaseModel]) -> None:
     """Have a base class of records count as one whose validators and dump change no stored value.
 
     Args:
-        class_: The base class. A stored value passes its validators unchanged, and its `model_dump`
-            returns the fields, if there are no computed ones. What its subclasses add is looked at.
+        class_: The base class. A stored value passes its validators unchanged but for the zone of
+            its time, and its `model_dump` returns the fields, if there are no computed ones. What
+            its subclasses add is looked at.
     """
     if class_ not in _TRUSTED:
         _TRUSTED.insert(0, class_)

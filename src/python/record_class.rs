@@ -12,7 +12,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PySet, PyString};
 
-use super::datetime::second_of;
+use super::cells::zone_object;
+use super::datetime::{in_zone, second_of};
 use super::decode::{self, with_tree};
 use super::encode;
 use super::errors::exception;
@@ -20,7 +21,7 @@ use super::state::{Binding, Shared};
 use crate::codec::gzip::MAX_DECODED;
 use crate::codec::pickle_write::Writer;
 use crate::codec::{Node, NodeId, Tree, safe_globals};
-use crate::series::{Place, Shape};
+use crate::series::{Place, Shape, ZoneName};
 use crate::timestamp::Timestamp;
 
 /// The way from rows to records of one class, and back.
@@ -40,18 +41,21 @@ pub struct RecordClass {
 #[pymethods]
 impl RecordClass {
     /// A record class with the fields `(name, kinds)`, or None if they are not all plain;
-    /// `initializes` tells whether its `model_post_init` sets private attributes.
+    /// `initializes` tells whether its `model_post_init` sets private attributes, and `zone` names
+    /// the time zone that its validators bring every time to, if they do.
     #[new]
+    #[pyo3(signature = (class, fields, *, initializes, zone))]
     fn new(
         py: Python<'_>,
         class: Py<PyAny>,
         fields: Option<Vec<(String, u32)>>,
         initializes: bool,
+        zone: Option<String>,
     ) -> PyResult<Self> {
         let fields_of = |shape: &Shape| -> Vec<_> {
             shape.names().map(|name| PyString::intern(py, name).unbind()).collect()
         };
-        let shape = fields.map(|fields| Arc::new(Shape::new(fields)));
+        let shape = fields.map(|fields| Arc::new(Shape::new(fields, zone)));
         let fields = shape.as_deref().map(fields_of).unwrap_or_default();
         let names = PySet::new(py, fields.iter().map(|name| name.bind(py)))?.unbind();
         Ok(Self { class, shape, fields, names, initializes })
@@ -110,7 +114,9 @@ impl RecordClass {
         }
         let values = PyDict::new(py);
         for (name, id) in self.fields.iter().zip(ids) {
-            let Some(value) = plain_value(py, tree, id, time)? else { return Ok(None) };
+            let Some(value) = plain_value(py, tree, id, time, shape.zone())? else {
+                return Ok(None);
+            };
             values.set_item(name.bind(py), value)?;
         }
         Ok(Some(values))
@@ -128,7 +134,7 @@ impl RecordClass {
         with_tree(pickle, |tree| {
             let mut ids = Vec::with_capacity(self.fields.len());
             match shape.values(tree, &mut ids)?.then(|| ids.get(field)).flatten() {
-                Some(id) => plain_value(py, tree, *id, time),
+                Some(id) => plain_value(py, tree, *id, time, shape.zone()),
                 None => Ok(None),
             }
         })
@@ -257,6 +263,7 @@ fn plain_value<'py>(
     tree: &Tree<'_>,
     id: NodeId,
     time: i64,
+    zone: Option<&Arc<ZoneName>>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
     Ok(match tree.node(id) {
         Node::Float(value) => Some(value.into_pyobject(py)?.into_any()),
@@ -266,7 +273,13 @@ fn plain_value<'py>(
         Node::Bool(value) => Some(value.into_pyobject(py)?.to_owned().into_any()),
         Node::Dict(pairs) => plain_dict(py, tree, pairs)?,
         Node::Call(_) => match (tree.date_time(id), tree.numpy_scalar(id)) {
-            (Some(parts), _) => decode::pendulum_at(py, &parts, time)?,
+            (Some(parts), _) => match zone {
+                None => decode::pendulum_at(py, &parts, time)?,
+                Some(zone) => {
+                    let (class, zone) = (decode::pydantic_date_time(py)?, zone_object(py, zone)?);
+                    Some(in_zone(class, time, parts.microsecond, &zone)?)
+                }
+            },
             (None, Some(scalar)) => Some(decode::numpy_scalar(py, scalar)?),
             (None, None) => None,
         },
@@ -283,7 +296,7 @@ fn plain_dict<'py>(
     let dict = PyDict::new(py);
     for [key, value] in pairs {
         let Node::Str(key) = tree.node(*key) else { return Ok(None) };
-        let Some(value) = plain_value(py, tree, *value, 0)? else { return Ok(None) };
+        let Some(value) = plain_value(py, tree, *value, 0, None)? else { return Ok(None) };
         dict.set_item(PyString::intern(py, key), value)?;
     }
     Ok(Some(dict.into_any()))

@@ -39,6 +39,8 @@ const CONFIGURED: &str = "configured_data";
 pub struct Shape {
     fields: Vec<(String, u32)>,
     configured: Option<usize>,
+    /// The zone that the class shows every time in; `None` for the zone that is stored.
+    zone: Option<Arc<ZoneName>>,
 }
 
 /// Where in a record the value of a key lies.
@@ -51,12 +53,14 @@ pub enum Place {
 }
 
 impl Shape {
-    /// The shape with these fields: names and sums of [`kind`]s.
+    /// The shape with these fields: names and sums of [`kind`]s; `zone` names the zone that the class
+    /// shows every time in, if it does not leave the stored one.
     #[must_use]
-    pub fn new(fields: Vec<(String, u32)>) -> Self {
+    pub fn new(fields: Vec<(String, u32)>, zone: Option<String>) -> Self {
         let configured =
             fields.iter().position(|(name, kinds)| name == CONFIGURED && *kinds == kind::DICT);
-        Self { fields, configured }
+        let zone = zone.map(|name| Arc::new(ZoneName { name, fixed: None }));
+        Self { fields, configured, zone }
     }
 
     /// The fields with their kinds.
@@ -83,6 +87,12 @@ impl Shape {
             Node::Str(name) => Some(name),
             _ => None,
         })
+    }
+
+    /// The zone that the class shows every time in; `None` for the zone that is stored.
+    #[must_use]
+    pub fn zone(&self) -> Option<&Arc<ZoneName>> {
+        self.zone.as_ref()
     }
 
     /// The names of the fields.
@@ -292,6 +302,9 @@ impl Picker<'_> {
             {
                 *node = shape.node(&tree, &self.values, place);
                 *former = node.map_or(Cell::None, |node| cell(&tree, node, former));
+                if let (Cell::DateTime { zone, .. }, Some(shown)) = (former, &shape.zone) {
+                    *zone = Arc::clone(shown);
+                }
             }
             let picked = self.nodes.iter().copied().zip(&self.former);
             self.layouts.learn(pickle, &tree, &self.values, picked);

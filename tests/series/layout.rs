@@ -13,7 +13,8 @@ const NUMBER: u32 = kind::NONE | kind::INT | kind::FLOAT | kind::STR;
 fn selection(fields: &[(&str, u32)]) -> Selection {
     zones::know("Europe/Berlin");
     zones::know("UTC");
-    let shape = Shape::new(fields.iter().map(|(name, kinds)| ((*name).into(), *kinds)).collect());
+    let shape =
+        Shape::new(fields.iter().map(|(name, kinds)| ((*name).into(), *kinds)).collect(), None);
     let keys = fields.iter().map(|(name, _)| *name).chain(["x", "y", "absent"]);
     let places = keys.map(|key| shape.place(key)).collect();
     Selection::new(Some(&Arc::new(shape)), places)
