@@ -345,7 +345,7 @@ class Threads(ThreadPoolExecutor):
 def watched_threads(monkeypatch: pytest.MonkeyPatch) -> Threads:
     """Have `eosdb.aio` use threads of which one can tell when they are done."""
     pool = Threads()
-    monkeypatch.setattr(threads, "_THREADS", pool)
+    monkeypatch.setattr(threads._THREADS, "pool", pool)
     return pool
 
 

@@ -156,3 +156,27 @@ def test_the_synchronous_server_saves_and_compacts_regularly(tmp_path: Path) -> 
 def test_the_jobs_can_be_left_as_they_are(tmp_path: Path) -> None:
     eos = StandIn.build(tmp_path, "synchronous")
     assert eos.run(_register_jobs, "unmended")[1:] == ["database/compact_interval_sec", 600]
+
+
+# Another provider
+
+
+def _switch_off_and_on(world: World) -> Any:
+    measurement = world.fresh()
+    world.insert(measurement, [{"date_time": NOON, "p": 1.0}])
+    world.do(measurement.save())
+    told = []
+    for provider in (None, "LMDB"):
+        world.config.database.provider = provider
+        hour = 1 if provider is None else 2
+        world.insert(measurement, [{"date_time": NOON.add(hours=hour), "p": 2.0}])
+        told.append([measurement.db_enabled, world.do(measurement.save())])
+    return [told, [row[0] for row in world.rows(world.fresh())]]
+
+
+def test_the_provider_may_be_changed_while_it_is_running(tmp_path: Path) -> None:
+    """What was saved to no database is saved when there is one again."""
+    eos = StandIn.build(tmp_path, "asynchronous")
+    told, rows = eos.run(_switch_off_and_on)
+    assert told == [[False, False], [True, True]]
+    assert rows == [f"2026-01-01T{hour}:00:00+00:00" for hour in (12, 13, 14)]

@@ -225,6 +225,13 @@ class SequenceState:
     """Whether storage holds metadata of the namespace."""
 
     @property
+    def guard(self) -> Any:
+        """The reentrant lock for who reads the metadata first, and for who saves."""
+
+    is_beginning: bool
+    """Whether the thread that holds the guard is reading the metadata."""
+
+    @property
     def plain_keys(self) -> list[str] | None:
         """The fields of the records if all are plain: stored values are their values; else None."""
 

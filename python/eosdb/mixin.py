@@ -6,7 +6,6 @@ that a sequence may override.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -32,26 +31,6 @@ from .timestamps import (
 )
 
 __all__ = ["DatabaseRecordMixin", "DatabaseRecordProtocolMixin"]
-
-_SAVING = threading.RLock()
-"""Saves follow one another, so that an older content never overwrites a newer one."""
-
-
-class _Beginning:
-    """The first use of a state's storage.
-
-    Attributes:
-        lock: Held while the metadata are read.
-        has_begun: Whether they are being read.
-    """
-
-    def __init__(self) -> None:
-        self.lock = threading.RLock()
-        self.has_begun = False
-
-
-_BEGINNINGS: dict[int, _Beginning] = {}
-"""Those that are going on, by the identity of the state."""
 
 
 class DatabaseRecordProtocolMixin(Retention, Frames, SequenceBase[T_Record]):
@@ -88,18 +67,16 @@ class DatabaseRecordProtocolMixin(Retention, Frames, SequenceBase[T_Record]):
     def _db_begin(self) -> None:
         """Read the metadata before anything else is done with the storage, whoever comes first."""
         state = self.__dict__["_db_state"]
-        beginning = _BEGINNINGS.setdefault(id(state), _Beginning())
-        with beginning.lock:
+        with state.guard:
             # The thread that reads them comes by here again.
-            if state.storage_initialized or beginning.has_begun:
+            if state.storage_initialized or state.is_beginning:
                 return
-            beginning.has_begun = True
+            state.is_beginning = True
             try:
                 self._db_initialize_storage()
                 state.storage_initialized = True
             finally:
-                beginning.has_begun = False
-                _BEGINNINGS.pop(id(state), None)
+                state.is_beginning = False
 
     def _db_initialize_storage(self) -> None:
         """Read the metadata of the namespace; what a new one gets is written by its first save."""
@@ -374,8 +351,11 @@ class DatabaseRecordProtocolMixin(Retention, Frames, SequenceBase[T_Record]):
             return state.save(None if new is None else write_metadata(new))
 
     def _db_saving(self) -> Any:
-        """Return a lock under which saves, and what writes metadata, follow one another."""
-        return _SAVING
+        """Return a lock under which saves, and what writes metadata, follow one another.
+
+        Otherwise an older content might overwrite a newer one.
+        """
+        return enter(self).guard
 
     def db_autosave(self) -> int:
         """Save everything pending; see :meth:`db_save_records`."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 else:
     _Mixin = object
 
-__all__ = ["SequenceOperations", "merge"]
+__all__ = ["SequenceOperations", "insert_or_find", "merge"]
 
 
 class SequenceOperations(_Mixin):
@@ -101,7 +101,7 @@ class SequenceOperations(_Mixin):
             record.date_time = to_datetime()
         existing = self.get_by_datetime(record.date_time)
         if existing is None:
-            existing = self._insert(record)
+            existing = insert_or_find(self, record)
         if existing is None:
             return
         merge(record, existing)
@@ -153,7 +153,7 @@ class SequenceOperations(_Mixin):
         # Validating a whole record first finds what is wrong before anything is changed.
         new = self.record_class()(date_time=date, **values)
         if record is None:
-            record = self._insert(new)
+            record = insert_or_find(self, new)
         if record is None:
             return
         for key in values:
@@ -238,23 +238,32 @@ class SequenceOperations(_Mixin):
         """Load all records as rows; return whether there were any to load."""
         return self.db_load_records() > 0
 
-    def _insert(self, record: Any) -> Any:
-        """Insert a record; where another thread was faster, return the record that is there."""
-        while True:
-            try:
-                self.db_insert_record(record)
-            except DuplicateRecordError:
-                existing = self.get_by_datetime(record.date_time)
-                if existing is not None:
-                    return existing
-            else:
-                return None
-
     def _check_writable(self, keys: Iterable[str]) -> None:
         writable = self.record_keys_writable
         for key in keys:
             if key not in writable:
                 raise UnknownKeyError(f"Key '{key}' is not in writable record keys: {writable}")
+
+
+def insert_or_find(sequence: Any, record: Any) -> Any:
+    """Insert a record that was not there a moment ago.
+
+    Args:
+        sequence: The sequence.
+        record: The record.
+
+    Returns:
+        `None`; where another thread was faster, the record that is there.
+    """
+    while True:
+        try:
+            sequence.db_insert_record(record)
+        except DuplicateRecordError:
+            existing = sequence.db_get_record(record.date_time)
+            if existing is not None:
+                return existing
+        else:
+            return None
 
 
 def merge(record: Any, existing: Any) -> None:

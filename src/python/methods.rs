@@ -241,6 +241,23 @@ impl SequenceState {
         self.set_initialized(initialized);
     }
 
+    /// The reentrant lock for who reads the metadata first, and for who saves.
+    #[getter]
+    fn guard(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.own_guard(py)
+    }
+
+    /// Whether the thread that holds the guard is reading the metadata.
+    #[getter]
+    fn is_beginning(&self) -> bool {
+        self.has_begun()
+    }
+
+    #[setter]
+    fn set_is_beginning(&self, beginning: bool) {
+        self.set_beginning(beginning);
+    }
+
     /// Whether storage holds metadata of the namespace.
     #[getter]
     fn metadata_saved(&self) -> bool {

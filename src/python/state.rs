@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Deref;
+use std::process;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
@@ -133,6 +134,10 @@ pub struct SequenceState {
     storage_initialized: AtomicBool,
     /// Whether storage holds metadata of the namespace.
     metadata_saved: AtomicBool,
+    /// The lock of [`SequenceState::own_guard`], with the process that made it.
+    guard: Mutex<Option<(u32, Py<PyAny>)>>,
+    /// Whether the thread that holds it is reading the metadata.
+    beginning: AtomicBool,
 }
 
 impl SequenceState {
@@ -145,7 +150,42 @@ impl SequenceState {
             binding: Mutex::new(binding),
             owner: AtomicUsize::new(owner),
             metadata_saved: AtomicBool::new(true),
+            guard: Mutex::new(None),
+            beginning: AtomicBool::new(false),
         }
+    }
+
+    /// A reentrant lock of Python's, under which the metadata are read first and saves follow one
+    /// another. A forked child has one of its own: a thread that it does not have may hold the
+    /// parent's.
+    pub fn own_guard(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let process = process::id();
+        let known = |guard: &Option<(u32, Py<PyAny>)>| match guard {
+            Some((of, guard)) if *of == process => Some(guard.clone_ref(py)),
+            _ => None,
+        };
+        if let Some(guard) = known(&lock(py, &self.guard)) {
+            return Ok(guard);
+        }
+        let made = py.import("threading")?.call_method0("RLock")?.unbind();
+        let mut guard = lock(py, &self.guard);
+        if let Some(guard) = known(&guard) {
+            return Ok(guard);
+        }
+        let former = guard.replace((process, made.clone_ref(py)));
+        drop(guard);
+        drop(former);
+        Ok(made)
+    }
+
+    /// Tells whether the metadata are being read.
+    pub fn has_begun(&self) -> bool {
+        self.beginning.load(Ordering::Acquire)
+    }
+
+    /// Notes whether the metadata are being read.
+    pub fn set_beginning(&self, beginning: bool) {
+        self.beginning.store(beginning, Ordering::Release);
     }
 
     /// The rows and marks.

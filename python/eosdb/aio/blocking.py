@@ -104,12 +104,14 @@ class BlockingSequence(SequenceOperations, DatabaseRecordProtocolMixin[Any]):
 
     @property
     def _resamples_itself(self) -> bool:
-        return bool(self.__getattr__("_resamples_itself"))
+        sequence: Any = self._db_stands_for
+        return bool(sequence._resamples_itself)
 
     @property
     def key_to_array(self) -> Callable[..., Any]:
         """The sequence's own `key_to_array`, which our operations ask where it is overridden."""
-        own = self.__getattr__("key_to_array")
+        sequence: Any = self._db_stands_for
+        own = sequence.key_to_array
 
         def key_to_array(*args: Any, **kwargs: Any) -> Any:
             return result_of(own(*args, **kwargs))

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import functools
 import inspect
+import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,12 +19,24 @@ __all__ = ["in_thread", "is_stopped", "result_of"]
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_THREADS: Final = ThreadPoolExecutor(max_workers=1024, thread_name_prefix="eosdb")
-"""As many threads as there are calls at a time: one may wait for another, by way of the loop.
 
-Idle ones are used again, so that in practice there are few. The loop's own threads are left alone:
-what is waited for may need them.
-"""
+class _Threads:
+    """As many threads as there are calls at a time: one may wait for another, by way of the loop.
+
+    Idle ones are used again, so that in practice there are few. The loop's own threads are left
+    alone: what is waited for may need them.
+    """
+
+    def __init__(self) -> None:
+        self.start()
+
+    def start(self) -> None:
+        """Begin without threads, as a forked child does, which has none of its parent's."""
+        self.pool = ThreadPoolExecutor(max_workers=1024, thread_name_prefix="eosdb")
+
+
+_THREADS: Final = _Threads()
+os.register_at_fork(after_in_child=_THREADS.start)
 
 _CHECK_SECONDS: Final = 1.0
 """How often a thread looks whether the loop it waits for still runs."""
@@ -60,7 +73,7 @@ async def in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs)
     context.run(_CALL.set, call)
     work = functools.partial(context.run, functools.partial(function, *args, **kwargs))
     try:
-        return await loop.run_in_executor(_THREADS, work)
+        return await loop.run_in_executor(_THREADS.pool, work)
     except asyncio.CancelledError:
         call.cancelled.set()
         raise

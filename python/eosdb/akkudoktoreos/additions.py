@@ -12,7 +12,8 @@ import eosdb
 
 from .. import record_class
 from ..native_database import NativeDatabase
-from ..sequence_operations import merge
+from ..sequence_operations import insert_or_find, merge
+from .configuration import NO_DATABASE, provider_of
 from .findings import tell
 from .flavour import Flavour
 
@@ -80,16 +81,20 @@ def _lmdb_database(module: ModuleType, flavour: Flavour) -> type[Any]:
 
 
 def _backend_of(database: Any) -> Any:
-    """Return EOS's backend as configured and open, if there is such."""
+    """Return EOS's backend if it is the one that is configured, and open."""
+    provider = provider_of(database.config)
+    if provider == NO_DATABASE:
+        return None
     if hasattr(database, "_database"):
-        # The synchronous EOS opens, and changes, its backend when it is used.
-        return database._database() if database.config.database.provider else None
-    return database._db
+        # The synchronous EOS opens its backend, or changes it, when it is used.
+        return database._database()
+    backend = database._db
+    return backend if backend.provider_id() == provider and backend.is_open else None
 
 
 def _native_store_of(database: Any) -> Any:
     backend = _backend_of(database)
-    if backend is None or not backend.is_open:
+    if backend is None:
         return None
     if isinstance(backend, NativeDatabase):
         return backend.native_store
@@ -138,17 +143,12 @@ def to_dataabc(flavour: Flavour, *, mend: bool) -> Callable[[ModuleType], None]:
 def _insert(self: Any, record: Any) -> None:
     """Insert a record, or merge its values into the one at the same second."""
     self._validate_record(record)
-    timestamp = eosdb.DatabaseTimestamp.from_datetime(record.date_time)
-    existing = self.db_get_record(timestamp)
-    while existing is None:
-        try:
-            self.db_insert_record(record)
-        except eosdb.DuplicateRecordError:
-            existing = self.db_get_record(timestamp)  # another thread was faster
-        else:
-            return
-    merge(record, existing)
-    self.db_mark_dirty_record(existing)
+    existing = self.db_get_record(eosdb.DatabaseTimestamp.from_datetime(record.date_time))
+    if existing is None:
+        existing = insert_or_find(self, record)
+    if existing is not None:
+        merge(record, existing)
+        self.db_mark_dirty_record(existing)
 
 
 async def _insert_asynchronously(self: Any, record: Any) -> None:
@@ -169,6 +169,7 @@ async def _insert_asynchronously(self: Any, record: Any) -> None:
 
 def _save(self: Any) -> bool:
     """Save what is pending; return whether there is a database, which then has everything."""
+    self._db_enter()  # EOS takes a database that cannot be opened for none: this says why
     self.db_save_records()
     return bool(self.db_enabled)
 
@@ -181,6 +182,7 @@ async def _save_asynchronously(self: Any) -> bool:
 
 def _load(self: Any) -> bool:
     """Load everything as rows; return whether there is a database with records."""
+    self._db_enter()  # as for saving
     self.db_load_records()
     return bool(self.db_enabled and self.db_count_records())
 

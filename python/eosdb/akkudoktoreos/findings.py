@@ -10,6 +10,7 @@ import eosdb
 from .._core import read_metadata
 from ..datetimes import to_datetime
 from ..native_database import NativeDatabase
+from ..record_class import record_class_of
 from .flavour import Flavour
 
 __all__ = ["Findings", "NamespaceFindings", "look", "tell"]
@@ -89,17 +90,20 @@ def _namespace(database: NativeDatabase, name: str) -> NamespaceFindings:
         except eosdb.EosdbError as error:
             problems.append(f"its metadata are not readable and will be replaced: {error}")
     keys = [key for key in database.get_key_range(name) if key is not None]
-    tomorrow = eosdb.DatabaseTimestamp.from_datetime(to_datetime().add(days=1))
+    read = record_class_of(eosdb.DataRecord).read
+    tomorrow = to_datetime().add(days=1)
     for key in dict.fromkeys(keys):
-        for _, value in database.iterate_records(key, key + b"\0", name):
-            try:
-                database.deserialize_data(value)
-            except eosdb.EosdbError as error:
-                problems.append(f"the record at {key.decode(errors='replace')}: {error}")
-    shown = [key.decode(errors="replace") for key in keys]
-    if shown and shown[-1] > tomorrow and name == "Measurement":
-        problems.append("its last record lies in the future: was the clock wrong?")
-    first, last = shown or (None, None)
+        shown = eosdb.DatabaseTimestamp(key.decode("ascii", errors="backslashreplace"))
+        try:
+            time = shown.to_datetime()
+            value = next(database.iterate_records(key, key + b"\0", name))[1]
+            read(int(time.timestamp()), database.deserialize_data(value))
+        except eosdb.EosdbError as error:
+            problems.append(f"the record at {shown}: {error}")
+        else:
+            if key == keys[-1] and time > tomorrow and name == "Measurement":
+                problems.append("its last record lies in the future: was the clock wrong?")
+    first, last = [key.decode(errors="backslashreplace") for key in keys] or (None, None)
     return NamespaceFindings(name, database.count_records(namespace=name), first, last, problems)
 
 

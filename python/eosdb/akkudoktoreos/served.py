@@ -9,12 +9,13 @@ import importlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar, Generic
+from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
 import eosdb
 
 from .. import aio
 from ..protocols import T_Record
+from .configuration import NO_DATABASE, provider_of
 from .flavour import Flavour
 
 __all__ = ["fill"]
@@ -45,6 +46,8 @@ def fill(flavour: Flavour) -> Callable[[ModuleType], None]:
     """
 
     def fill_module(module: ModuleType) -> None:
+        module.__doc__ = __doc__
+        module.__file__ = __file__
         for name in _NAMES:
             setattr(module, name, getattr(eosdb, name))
         core = importlib.import_module("akkudoktoreos.core.coreabc")
@@ -54,6 +57,7 @@ def fill(flavour: Flavour) -> Callable[[ModuleType], None]:
             _mixin(core, flavour),
         ):
             made.__module__ = module.__name__
+            made.__qualname__ = made.__name__
             setattr(module, made.__name__, made)
 
     return fill_module
@@ -67,8 +71,8 @@ def _data_folder(database: Any) -> Path:
     return Path(database.config.general.data_folder_path)
 
 
-def _leave(_database: Any, _value: Any) -> None:
-    """Leave it to the configuration."""
+def _ignore(_database: Any, _value: Any) -> None:
+    """Ignore what is assigned: the configuration decides."""
 
 
 def _database_abc(core: ModuleType) -> type[Any]:
@@ -77,8 +81,8 @@ def _database_abc(core: ModuleType) -> type[Any]:
     class DatabaseABC(config, eosdb.DatabaseABC):  # type: ignore[misc]
         """The interface of a database of EOS."""
 
-        settings = property(_settings, _leave)
-        data_folder = property(_data_folder, _leave)
+        settings = property(_settings, _ignore)
+        data_folder = property(_data_folder, _ignore)
 
     return DatabaseABC
 
@@ -93,8 +97,8 @@ def _backend_abc(core: ModuleType) -> type[Any]:
         def __init__(self, **_options: Any) -> None:
             eosdb.DatabaseBackendABC.__init__(self)
 
-        settings = property(_settings, _leave)
-        data_folder = property(_data_folder, _leave)
+        settings = property(_settings, _ignore)
+        data_folder = property(_data_folder, _ignore)
 
     return DatabaseBackendABC
 
@@ -102,7 +106,7 @@ def _backend_abc(core: ModuleType) -> type[Any]:
 def _mixin(core: ModuleType, flavour: Flavour) -> type[Any]:
     ours = flavour.mixin
     if flavour.is_asynchronous:
-        ours = _Opening
+        ours = _OpenedWhenUsed
     config: Any = core.ConfigMixin
     database: Any = core.DatabaseMixin
     base: Any = ours[T_Record]
@@ -119,29 +123,36 @@ def _mixin(core: ModuleType, flavour: Flavour) -> type[Any]:
     return DatabaseRecordProtocolMixin
 
 
-class _Opening(aio.DatabaseRecordProtocolMixin[T_Record]):
+class _OpenedWhenUsed(aio.DatabaseRecordProtocolMixin[T_Record]):
     """Opens the database that is configured, as nothing in the asynchronous EOS does.
 
     There a sequence asks whether the database is open, and only what is asked of it then would
-    open it.
+    open it, or change it for another one that is configured meanwhile.
     """
+
+    if TYPE_CHECKING:
+        # Of EOS's `ConfigMixin`; pydantic would take the annotation for a field.
+        config: Any
 
     @property
     def _db_must_open(self) -> bool:
-        return _is_configured(self) and not self.database.is_open
+        database = self.database
+        if not hasattr(database, "provider_id"):
+            return False  # none of EOS's
+        provider = provider_of(self.config)
+        return bool(
+            database.provider_id() != provider or (provider != NO_DATABASE and not database.is_open)
+        )
 
     async def _db_open(self) -> None:
         await self.database.open()
 
     @property
     def db_enabled(self) -> bool:
-        """Whether there is a database: open, or to be opened when it is used."""
-        return super().db_enabled or _is_configured(self)
-
-
-def _is_configured(sequence: Any) -> bool:
-    provider = getattr(sequence.config.database, "provider", None)
-    return provider not in {None, "NoDB"} and sequence.database is not None
+        """Whether there is a database: one that is configured, or else an open one."""
+        if hasattr(self.database, "provider_id"):
+            return provider_of(self.config) != NO_DATABASE
+        return super().db_enabled
 
 
 def _meter_keys(config: Any) -> list[str]:
