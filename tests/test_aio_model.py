@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -60,6 +62,7 @@ from support import WITH_TESTS, Reading, at, second_of, when
 import eosdb
 from eosdb import UNBOUND_END, UNBOUND_START
 from eosdb._core import read_metadata
+from eosdb.aio.threads import in_thread, result_of
 
 # ---- the model --------------------------------------------------------------------------------
 
@@ -460,6 +463,51 @@ def test_one_loop_after_another(kind: str, threads: Threads) -> None:
         found = run(content(sequence))
         assert len(found) in counts
         assert run(content(House(database=database))) == found
+
+
+@pytest.mark.parametrize("rounds", [0, 1, 2])
+def test_what_a_closed_loop_has_not_run_is_closed(
+    rounds: int, threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread asks a loop that has stopped, which is closed so many rounds later.
+
+    Nothing is left that would warn, where the garbage is collected, of never having been awaited.
+    """
+    asked, stopped = threading.Event(), threading.Event()
+    as_ever = asyncio.run_coroutine_threadsafe
+    coroutines = []
+
+    def ask(coroutine: Any, loop: asyncio.AbstractEventLoop) -> Any:
+        coroutines.append(coroutine)
+        future = as_ever(coroutine, loop)
+        asked.set()
+        return future
+
+    async def answer() -> None:
+        await asyncio.sleep(TIMEOUT)
+
+    def work() -> None:
+        assert stopped.wait(TIMEOUT)
+        coroutines.append(answer())
+        result_of(coroutines[0])
+
+    monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", ask)
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(in_thread(work))
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    stopped.set()
+    assert asked.wait(TIMEOUT)
+    for _ in range(rounds):
+        loop.stop()
+        loop.run_forever()
+    loop.close()
+    run(threads.done())
+    assert [inspect.getcoroutinestate(coroutine) for coroutine in coroutines] == [
+        inspect.CORO_CLOSED,
+        inspect.CORO_CLOSED,
+    ]
+    assert not task.done()
 
 
 ENDS = {

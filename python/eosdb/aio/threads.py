@@ -100,8 +100,7 @@ def result_of(answer: Any) -> Any:
         return answer
     call = _CALL.get(None)
     if call is None or _is_in_loop():
-        if inspect.iscoroutine(answer):
-            answer.close()
+        _close(answer)
         raise EosdbError(
             "this needs the database, which is asynchronous: await a method of the sequence, such "
             "as db_load_records(), before you use what is in memory"
@@ -110,9 +109,7 @@ def result_of(answer: Any) -> Any:
     try:
         future = asyncio.run_coroutine_threadsafe(coroutine, call.loop)
     except RuntimeError as error:
-        coroutine.close()
-        if inspect.iscoroutine(answer):
-            answer.close()
+        _close(coroutine, answer)
         raise EosdbError("the event loop was closed while the database was needed") from error
     standstill = 0
     while True:
@@ -123,6 +120,10 @@ def result_of(answer: Any) -> Any:
                 raise  # the coroutine's own
             standstill = 0 if call.loop.is_running() else standstill + 1
             if standstill == _CHECKS or call.loop.is_closed():
+                if call.loop.is_closed():  # before it came to this: it never will
+                    _close(coroutine, answer)
+                else:
+                    future.cancel()
                 raise EosdbError(
                     "the event loop was stopped while the database was needed"
                 ) from None
@@ -134,6 +135,13 @@ def _is_in_loop() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def _close(*answers: Any) -> None:
+    """Close the coroutines among what nobody will await."""
+    for answer in answers:
+        if inspect.iscoroutine(answer):
+            answer.close()
 
 
 async def _awaited(answer: Awaitable[R]) -> R:
