@@ -17,8 +17,9 @@ from eosdb import DatabaseTimestamp, DateTime
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-WITH_TESTS = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
-"""The environment of a process that imports from these tests."""
+_PATHS = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+WITH_TESTS = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, _PATHS))}
+"""The environment of a process that imports from these tests, and what this one can import."""
 
 
 def second_of(instant: datetime | None) -> int:
