@@ -22,8 +22,11 @@ __all__ = [
     "enter",
     "gzip_decode",
     "gzip_encode",
+    "inspect_metadata",
+    "inspect_records",
     "meter_energy",
     "plan_compaction",
+    "quarantine",
     "read_metadata",
     "register_type",
     "resample",
@@ -92,6 +95,23 @@ def meter_energy(
     jitter: float,
 ) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Return the increase of the meter `key` in even intervals of `[start, end)`."""
+
+def inspect_records(
+    database: object, namespace: str | None, start: bytes | None
+) -> tuple[int, int, bytes | None, list[tuple[bytes, str]]]:
+    """Return rows looked at, generation, where to go on, and the damaged keys with causes."""
+
+def inspect_metadata(database: object, namespace: str | None) -> str | None:
+    """Return why the metadata of a namespace cannot be read, or `None`."""
+
+def quarantine(
+    database: object,
+    namespace: str | None,
+    keys: list[bytes],
+    with_metadata: bool,
+    generation: int,
+) -> int:
+    """Move values, and the metadata if asked, into the quarantine; return how many."""
 
 def unpickle(pickle: bytes) -> Any:
     """Return what a pickle of plain data describes; refuse it, unexecuted, if it names more."""
@@ -323,6 +343,20 @@ class Store:
     @staticmethod
     def lmdb_is_open(path: str | PathLike[str]) -> bool:
         """Tell whether this process has the LMDB environment in the directory `path` open."""
+
+    @staticmethod
+    def network_file_system(path: str | PathLike[str]) -> str | None:
+        """Return the name of the file system of `path` if other machines may use it too."""
+
+    @staticmethod
+    def lmdb_damage(path: str | PathLike[str]) -> list[tuple[int, str]]:
+        """List the damaged places of the file in `path`: page and cause."""
+
+    @staticmethod
+    def lmdb_salvage(
+        source: str | PathLike[str], target: str | PathLike[str]
+    ) -> tuple[dict[str | None, int], list[tuple[int, str]]]:
+        """Write what can be read of `source` into `target`; return records and losses."""
 
     @staticmethod
     def memory() -> Store:
