@@ -13,6 +13,7 @@ mod decode;
 mod encode;
 mod enter;
 mod errors;
+mod faults;
 mod iterator;
 mod metadata;
 mod methods;
@@ -38,6 +39,8 @@ mod _core {
     use super::decode::{register_type, unpickle};
     #[pymodule_export]
     use super::enter::enter;
+    #[pymodule_export]
+    use super::faults::Faults;
     #[pymodule_export]
     use super::iterator::RecordIterator;
     #[pymodule_export]

@@ -5,6 +5,7 @@
 //! [`Batch`], which is applied as one transaction.
 
 mod environment;
+mod faulty;
 mod files;
 mod keys;
 mod lmdb;
@@ -13,6 +14,7 @@ mod memory;
 use std::ops::{Bound, ControlFlow};
 use std::path::Path;
 
+pub use faulty::{Failure, Faults, FaultyStore, Kind, Operation};
 pub use keys::Keys;
 pub use lmdb::{Durability, LmdbOptions, LmdbStore};
 pub use memory::MemoryStore;
