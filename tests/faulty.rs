@@ -132,6 +132,18 @@ fn an_acknowledgement_can_be_lost() {
 }
 
 #[test]
+fn a_commit_that_was_not_acknowledged_may_be_on_the_disk_and_does_not_count() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, faults) = on_lmdb(directory.path(), Durability::Commit);
+    faults.freeze(1).unwrap();
+    faults.fail(Failure { on: Some(Kind::Commit), applied: true, ..Failure::default() });
+    for minute in 0..3 {
+        assert_eq!(store.commit(HOUSE, &put(minute)).is_err(), minute == 0);
+    }
+    assert_eq!(image(&faults), [0, 1]);
+}
+
+#[test]
 fn space_runs_out_and_comes_back() {
     let (store, faults) = in_memory();
     store.commit(HOUSE, &put(0)).unwrap();
