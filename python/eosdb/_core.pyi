@@ -13,6 +13,7 @@ from .timestamps import DatabaseTimestamp
 __all__ = [
     "ArrowTable",
     "Compaction",
+    "Faults",
     "RecordClass",
     "RecordIterator",
     "RecordsBase",
@@ -66,6 +67,7 @@ def resample(
     boundary: str,
     align: bool,
     aggregation: str | None,
+    now: datetime,
 ) -> list[np.ndarray[Any, np.dtype[Any]]]:
     """Return for each of `keys` its values in even intervals of `[start, end)`, as an array."""
 
@@ -409,3 +411,37 @@ class Store:
 
     def copy_to(self, target: str | PathLike[str], compact: bool) -> None:
         """Write a consistent copy into the directory `target`, without free pages if `compact`."""
+
+@final
+class Faults:
+    """What goes wrong in the stores that share it, and what was asked of them; see `testing`."""
+
+    def __new__(cls) -> Faults: ...
+    def wrap(self, store: Store, durability: str) -> Store:
+        """Return a store that does what `store` does, unless it is to fail."""
+
+    def fail(
+        self,
+        on: str,
+        after: int,
+        repeatedly: bool,
+        applied: bool,
+        error: BaseException,
+    ) -> None:
+        """Let an operation of the kind `on` fail, after `after` others, by raising `error`."""
+
+    def heal(self) -> None:
+        """Let everything work again."""
+
+    def limit_space(self, size: int | None) -> None:
+        """Let commits fail that write more than `size` bytes from now on; `None` lifts it."""
+
+    def freeze(self, after_commits: int) -> None:
+        """Cut the power when so many more commits have been acknowledged."""
+
+    def disk_image(self, target: str | PathLike[str]) -> None:
+        """Write into the directory `target` what is on the disk, or would be after a cut now."""
+
+    @property
+    def operations(self) -> list[tuple[str, str | None]]:
+        """The operations so far, each with its namespace."""

@@ -13,6 +13,7 @@ mod decode;
 mod encode;
 mod enter;
 mod errors;
+mod faults;
 mod inspect;
 mod iterator;
 mod metadata;
@@ -39,6 +40,8 @@ mod _core {
     use super::decode::{register_type, unpickle};
     #[pymodule_export]
     use super::enter::enter;
+    #[pymodule_export]
+    use super::faults::Faults;
     #[pymodule_export]
     use super::inspect::{inspect_metadata, inspect_records, quarantine};
     #[pymodule_export]

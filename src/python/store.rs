@@ -29,9 +29,34 @@ pub struct Store {
 }
 
 impl Store {
+    /// The store `store`, for Python.
+    pub fn new(store: Arc<dyn CoreStore>, read_only: bool) -> Self {
+        Self { store, read_only }
+    }
+
     /// The store itself.
     pub fn inner(&self) -> &Arc<dyn CoreStore> {
         &self.store
+    }
+
+    /// Whether the store refuses changes.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+}
+
+/// The durability that Python calls `name`.
+///
+/// # Errors
+/// [`Error::Invalid`] where there is none.
+pub fn durability_named(name: &str) -> Result<Durability> {
+    match name {
+        "commit" => Ok(Durability::Commit),
+        "interval" => Ok(Durability::Interval),
+        "none" => Ok(Durability::None),
+        other => Err(Error::Invalid(format!(
+            "durability {other:?} is unknown: use 'commit', 'interval' or 'none'"
+        ))),
     }
 }
 
@@ -50,17 +75,7 @@ impl Store {
         durability: &str,
         read_only: bool,
     ) -> PyResult<Self> {
-        let durability = match durability {
-            "commit" => Durability::Commit,
-            "interval" => Durability::Interval,
-            "none" => Durability::None,
-            other => {
-                return Err(Error::Invalid(format!(
-                    "durability {other:?} is unknown: use 'commit', 'interval' or 'none'"
-                ))
-                .into());
-            }
-        };
+        let durability = durability_named(durability)?;
         let options = LmdbOptions { max_map_size, durability, read_only };
         let store = py.detach(|| LmdbStore::open(&path, options))?;
         Ok(Self { store, read_only })

@@ -6,6 +6,7 @@
 
 mod changes;
 mod environment;
+mod faulty;
 mod files;
 mod keys;
 mod lmdb;
@@ -17,6 +18,7 @@ mod structure;
 use std::ops::{Bound, ControlFlow};
 use std::path::Path;
 
+pub use faulty::{Failure, Faults, FaultyStore, Kind, Operation};
 pub use files::network_file_system;
 pub use keys::Keys;
 pub use lmdb::{Durability, LmdbOptions, LmdbStore};
