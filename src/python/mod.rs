@@ -18,6 +18,7 @@ mod inspect;
 mod iterator;
 mod metadata;
 mod methods;
+mod offsets;
 mod record_class;
 mod records;
 mod save;

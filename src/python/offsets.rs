@@ -40,7 +40,7 @@ pub fn quick_second(value: &Bound<'_, PyAny>) -> PyResult<Option<i64>> {
     let class = value.get_type();
     if !class.is(pydantic_date_time(py)?)
         && !class.is(pendulum_date_time(py)?)
-        && !class.is(&py.get_type::<PyDateTime>())
+        && !class.is(py.get_type::<PyDateTime>())
     {
         return Ok(None);
     }
@@ -51,8 +51,12 @@ pub fn quick_second(value: &Bound<'_, PyAny>) -> PyResult<Option<i64>> {
     let hour = number(intern!(py, "hour"))?;
     let minute = number(intern!(py, "minute"))?;
     let second = number(intern!(py, "second"))?;
-    let days = i64::from(day) - FIRST_DAY;
-    Ok(Some(days * 86_400 + hour * 3600 + minute * 60 + second - offset))
+    Ok(Some(seconds_to(day) + hour * 3600 + minute * 60 + second - offset))
+}
+
+/// The seconds from 1970-01-01 to a day, which is counted from 0001-01-01 as 1.
+pub fn seconds_to(day: i32) -> i64 {
+    (i64::from(day) - FIRST_DAY) * 86_400
 }
 
 /// The seconds that `zone` is ahead of UTC throughout a day, which is counted from 0001-01-01 as 1.
@@ -69,7 +73,7 @@ pub fn offset_on(zone: &Bound<'_, PyAny>, day: i32) -> PyResult<Option<i64>> {
     if !is_usual(zone)? {
         return Ok(None);
     }
-    let midnight = |day: i32| -> PyResult<Option<i64>> {
+    let midnight = |day: i32, fold: bool| -> PyResult<Option<i64>> {
         let Some(date) = NaiveDate::from_num_days_from_ce_opt(day) else { return Ok(None) };
         let Ok(year) = u16::try_from(date.year()) else { return Ok(None) };
         if !(1..=9999).contains(&year) {
@@ -78,10 +82,12 @@ pub fn offset_on(zone: &Bound<'_, PyAny>, day: i32) -> PyResult<Option<i64>> {
         #[expect(clippy::cast_possible_truncation, reason = "a month and a day are small")]
         let (month, day) = (date.month() as u8, date.day() as u8);
         let zone = zone.cast::<PyTzInfo>()?;
-        let time = PyDateTime::new(py, year.into(), month, day, 0, 0, 0, 0, Some(zone))?;
+        let year = year.into();
+        let time = PyDateTime::new_with_fold(py, year, month, day, 0, 0, 0, 0, Some(zone), fold)?;
         offset_of(&time)
     };
-    let (first, last) = (midnight(day)?, midnight(day + 1)?);
+    // The later of two midnights: a clock that is put back past it repeats the end of the day.
+    let (first, last) = (midnight(day, false)?, midnight(day + 1, true)?);
     let offset = first.filter(|_| first == last);
     let mut dropped = None;
     {

@@ -97,6 +97,12 @@ impl Head {
                 }
                 Err(cause) => return Ok(Err(Damage { page, cause })),
             }
+            // LMDB writes, and looks for, transactions of even numbers on one and odd on the other.
+            if head.transaction != 0 && head.transaction % HEADS.end != page {
+                let cause =
+                    format!("it says transaction {}, which is the other's", head.transaction);
+                return Ok(Err(Damage { page, cause }));
+            }
             heads.push(head);
         }
         Ok(Ok(heads))
