@@ -14,7 +14,7 @@ use heed::types::Bytes;
 use heed::{CommitOrAbort, MdbError, RoTxn, RwTxn, WithoutTls};
 
 use super::files::{
-    MAP_UNIT, is_full, is_same_file, opening_error, prepare_directory, probe_room, round_up,
+    MAP_UNIT, found, is_full, is_same_file, opening_error, prepare_directory, probe_room, round_up,
 };
 use super::lmdb::{Durability, LmdbOptions, map_environment, resize_map};
 use super::{METADATA_KEY, Namespace, check_namespace, conflict};
@@ -95,8 +95,10 @@ impl Environment {
             return Ok(shared);
         }
         lock(&ABANDONED).retain(|(abandoned, _)| *abandoned != path);
-        let mapping =
-            Mapping::open(&path, options).map_err(|error| opening_error(&path, &error))?;
+        let founded = if options.read_only { Ok(()) } else { found(&path, make_environment) };
+        let mapping = founded
+            .and_then(|()| Mapping::open(&path, options))
+            .map_err(|error| opening_error(&path, &error))?;
         let changes = Changes { known: mapping.env.info().last_txn_id, ..Changes::default() };
         let environment = Arc::new(Self {
             path: path.clone(),
@@ -564,6 +566,11 @@ pub(super) struct Room {
     pub bytes: usize,
     /// Whether it also deletes, and so may exceed the limit by an eighth for the time being.
     pub frees: bool,
+}
+
+/// Makes an empty environment in `directory`, on disk.
+fn make_environment(directory: &Path) -> heed::Result<()> {
+    map_environment(directory, MAP_UNIT, LmdbOptions::default())?.force_sync()
 }
 
 /// Tells whether this process has the environment in the directory `path` open.

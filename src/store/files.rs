@@ -2,8 +2,9 @@
 
 use std::fmt::Display;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::process;
 
 use heed::{CompactionOption, MdbError};
 
@@ -45,6 +46,45 @@ pub(super) fn prepare_directory(path: &Path, options: LmdbOptions) -> Result<Pat
     path.canonicalize().map_err(|error| storage(path, &error))
 }
 
+/// Makes an empty database in `directory` unless there is one, so that it is there as a whole or not
+/// at all: LMDB writes the first pages in place and does not bring them to disk. If the disk fills
+/// up meanwhile, or the power is cut, it would never open the file again.
+///
+/// `make` makes a database in the directory that it is given, and brings it to disk.
+pub(super) fn found(
+    directory: &Path,
+    make: impl FnOnce(&Path) -> heed::Result<()>,
+) -> heed::Result<()> {
+    let data = directory.join("data.mdb");
+    if fs::symlink_metadata(&data).is_ok() {
+        return Ok(());
+    }
+    let place = directory.join(format!("new.{}.tmp", process::id()));
+    match fs::remove_dir_all(&place) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+        _ => fs::create_dir(&place)?,
+    }
+    let outcome = make(&place).and_then(|()| {
+        let new = place.join("data.mdb");
+        match fs::hard_link(&new, &data) {
+            // Another process was faster.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            // Not every file system has links.
+            Err(_) => fs::rename(&new, &data)?,
+            Ok(()) => {}
+        }
+        Ok(())
+    });
+    fs::remove_dir_all(&place)?;
+    outcome?;
+    // The names, too: of the file in its directory, and of that in its own.
+    #[cfg(unix)]
+    for directory in directory.ancestors().take(2) {
+        File::open(directory)?.sync_all()?;
+    }
+    Ok(())
+}
+
 /// What it means that the environment in `directory` did not open.
 pub(super) fn opening_error(directory: &Path, error: &heed::Error) -> Error {
     match error {
@@ -67,17 +107,29 @@ pub(super) fn opening_error(directory: &Path, error: &heed::Error) -> Error {
     }
 }
 
-/// Tells whether the file begins as LMDB's first page does, in the format that we read.
+/// Tells whether the file begins as LMDB's two first pages do, in the format that we read.
 fn is_lmdb_file(path: &Path) -> io::Result<bool> {
     const MAGIC: u32 = 0xBEEF_C0DE;
     const FORMAT: u32 = 1;
-    // The page's header: its number, as wide as a pointer, and four 16-bit fields.
-    let mut page = [0; size_of::<usize>() + 16];
-    match File::open(path)?.read_exact(&mut page) {
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(false),
-        outcome => outcome?,
+    // The page's header: its number, as wide as a pointer, and four 16-bit fields. Behind the format
+    // come an address and the size of the map, then the size of a page.
+    const WORD: usize = size_of::<usize>();
+    let mut file = File::open(path)?;
+    let mut page = [0; WORD + 16 + 2 * WORD + 4];
+    let mut start = 0;
+    for _ in 0..2 {
+        file.seek(SeekFrom::Start(start))?;
+        match file.read_exact(&mut page) {
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(false),
+            outcome => outcome?,
+        }
+        if !page[..WORD + 16].ends_with(&[MAGIC.to_ne_bytes(), FORMAT.to_ne_bytes()].concat()) {
+            return Ok(false);
+        }
+        let size = page.last_chunk().copied().unwrap_or_default();
+        start = u64::from(u32::from_ne_bytes(size));
     }
-    Ok(page.ends_with(&[MAGIC.to_ne_bytes(), FORMAT.to_ne_bytes()].concat()))
+    Ok(true)
 }
 
 /// Tells whether the system refused to write because there is no room.

@@ -126,24 +126,27 @@ impl Session {
     }
 }
 
+/// Whether the directory has the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Name {
+    Missing,
+    /// Until the directory is synchronised a power cut may take it away.
+    Given,
+    Certain,
+}
+
 /// What was tried.
 #[derive(Debug, Default)]
 pub struct Figures {
     pub commits: usize,
     pub boundaries: usize,
     pub images: usize,
-    /// Images from before the first synchronisation that were refused.
-    pub refused: usize,
 }
 
 impl fmt::Display for Figures {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { commits, boundaries, images, refused } = self;
-        write!(
-            formatter,
-            "{commits} commits, {boundaries} boundaries, {images} images, {refused} of them refused \
-             before the first synchronisation"
-        )
+        let Self { commits, boundaries, images } = self;
+        write!(formatter, "{commits} commits, {boundaries} boundaries, {images} images")
     }
 }
 
@@ -170,9 +173,10 @@ impl<'a> Replay<'a> {
 
     /// Cuts the power at every step of `events` at `file`; fails with what a cut has destroyed.
     pub fn run(&mut self, events: &[Event], file: &Path) -> Result<Disk, String> {
+        let mut others: BTreeMap<&Path, Disk> = BTreeMap::new();
         let mut disk = Disk::default();
-        let mut promise = (0, 0);
-        self.cut(&disk, promise, true)?;
+        let (mut promise, mut name) = ((0, 0), Name::Missing);
+        self.cut(&disk, name, promise, true)?;
         for (step, event) in events.iter().enumerate() {
             let told = |why: String| at(step, event, &why);
             let changed = match event {
@@ -180,25 +184,54 @@ impl<'a> Replay<'a> {
                     promise = (*first, *last);
                     true
                 }
-                Event::Sync { .. } => disk.follow(event, file),
-                Event::Write { file: written, offset, bytes, durable: true } if written == file => {
-                    let mut halfway = disk.clone();
-                    halfway.write(*offset, bytes);
-                    self.cut(&halfway, promise, false).map_err(told)?;
-                    disk.follow(event, file)
+                Event::Link { from, to } if to == file => {
+                    disk = others.remove(from.as_path()).unwrap_or_default();
+                    name = Name::Given;
+                    true
                 }
-                Event::Write { .. } if disk.follow(event, file) => false,
-                Event::Write { .. } => continue,
+                Event::Sync { file: synced, failed: false } if file.parent() == Some(synced) => {
+                    name = if name == Name::Missing { name } else { Name::Certain };
+                    true
+                }
+                Event::Write { file: written, offset, bytes, durable } if written == file => {
+                    if *durable {
+                        let mut halfway = disk.clone();
+                        halfway.write(*offset, bytes);
+                        self.cut(&halfway, name, promise, false).map_err(told)?;
+                    }
+                    // The system has made the file, if nobody else has.
+                    name = if name == Name::Missing { Name::Given } else { name };
+                    disk.follow(event, file);
+                    *durable
+                }
+                Event::Sync { file: synced, .. } if synced == file => disk.follow(event, file),
+                Event::Write { file, .. } | Event::Sync { file, .. } => {
+                    others.entry(file).or_default().follow(event, file);
+                    continue;
+                }
+                Event::Link { .. } => continue,
             };
-            self.cut(&disk, promise, changed).map_err(told)?;
+            self.cut(&disk, name, promise, changed).map_err(told)?;
         }
         Ok(disk)
     }
 
     /// Checks what a cut may leave now. If nothing has `changed`, neither what is on disk for
     /// certain nor what is expected of it, that is as it was the last time.
-    fn cut(&mut self, disk: &Disk, promise: (usize, usize), changed: bool) -> Result<(), String> {
+    fn cut(
+        &mut self,
+        disk: &Disk,
+        name: Name,
+        promise: (usize, usize),
+        changed: bool,
+    ) -> Result<(), String> {
         self.figures.boundaries += 1;
+        if name != Name::Certain && changed {
+            self.open(None, promise).map_err(|why| format!("without a file: {why}"))?;
+        }
+        if name == Name::Missing {
+            return Ok(());
+        }
         if changed {
             self.check(disk, Reached::Nothing, promise)?;
         }
@@ -220,38 +253,37 @@ impl<'a> Replay<'a> {
         reached: Reached,
         promise: (usize, usize),
     ) -> Result<(), String> {
-        self.figures.images += 1;
         let image = disk.image(reached, &mut self.random);
+        self.open(Some(&image), promise).map_err(|why| format!("{reached:?}: {why}"))
+    }
+
+    /// Opens `image`, or a directory without a file.
+    fn open(&mut self, image: Option<&[u8]>, promise: (usize, usize)) -> Result<(), String> {
+        self.figures.images += 1;
         let home = self.images.path().join(self.figures.images.to_string());
         fs::create_dir(&home).expect("a folder");
-        fs::write(home.join("data.mdb"), &image).expect("an image");
+        if let Some(image) = image {
+            fs::write(home.join("data.mdb"), image).expect("an image");
+        }
         if self.random.below(4) == 0 {
             // The lock file is never synchronised: anything may be left of it.
             let size = self.random.below(40_000);
             fs::write(home.join("lock.mdb"), self.random.bytes(size)).expect("a lock file");
         }
-        let outcome = self.open(&home, &image, disk.syncs == 0, promise);
+        if self.random.below(4) == 0 {
+            // A first start that was cut short before, by a process of the same number.
+            let left = home.join(format!("new.{}.tmp", std::process::id()));
+            fs::create_dir(&left).expect("a folder");
+            fs::write(left.join("data.mdb"), self.random.bytes(5000)).expect("a file");
+        }
+        let outcome = self.compare(&home, promise);
         fs::remove_dir_all(&home).expect("removed");
-        outcome.map_err(|why| format!("{reached:?}: {why}"))
+        outcome
     }
 
-    fn open(
-        &mut self,
-        home: &Path,
-        image: &[u8],
-        unfounded: bool,
-        (first, last): (usize, usize),
-    ) -> Result<(), String> {
-        let store = match LmdbStore::open(home, self.options) {
-            Ok(store) => store,
-            Err(_) if unfounded && self.states[first].is_empty() => {
-                // Nothing was written yet. It is told, and nothing is destroyed.
-                self.figures.refused += 1;
-                assert_eq!(fs::read(home.join("data.mdb")).expect("there"), image);
-                return Ok(());
-            }
-            Err(error) => return Err(format!("it does not open: {error}")),
-        };
+    fn compare(&mut self, home: &Path, (first, last): (usize, usize)) -> Result<(), String> {
+        let store = LmdbStore::open(home, self.options)
+            .map_err(|error| format!("it does not open: {error}"))?;
         let mut found = workload::content(&store).map_err(|error| error.to_string())?;
         let allowed = &self.states[first..=last.min(self.states.len() - 1)];
         if !allowed.contains(&found) {
@@ -300,7 +332,7 @@ pub fn calls(events: &[Event]) -> BTreeMap<PathBuf, [usize; 3]> {
                 calls.entry(file.clone()).or_default()[usize::from(*durable)] += 1;
             }
             Event::Sync { file, .. } => calls.entry(file.clone()).or_default()[2] += 1,
-            Event::Promise { .. } => {}
+            Event::Promise { .. } | Event::Link { .. } => {}
         }
     }
     calls

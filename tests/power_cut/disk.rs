@@ -85,8 +85,6 @@ pub struct Disk {
     content: Vec<u8>,
     pending: Vec<Piece>,
     writes: usize,
-    /// How often it was synchronised.
-    pub syncs: usize,
 }
 
 impl Disk {
@@ -114,7 +112,6 @@ impl Disk {
     /// Brings to disk what has been written since the last time; of what the last time failed for
     /// only the pages that have been written again.
     pub fn sync(&mut self) {
-        self.syncs += 1;
         let dirty = self.pending.iter().filter(|piece| !piece.forsaken);
         let pages: BTreeSet<u64> = dirty.map(Piece::page).collect();
         self.settle(|piece| pages.contains(&piece.page()));

@@ -16,6 +16,8 @@ pub enum Event {
     Write { file: PathBuf, offset: u64, bytes: Vec<u8>, durable: bool },
     /// Of a file or of a directory; one that failed brought nothing to disk for certain.
     Sync { file: PathBuf, failed: bool },
+    /// A file has another name.
+    Link { from: PathBuf, to: PathBuf },
     /// From here on, the content on disk must be one of the states from the first to the last.
     Promise { first: usize, last: usize },
 }
@@ -156,6 +158,17 @@ pub fn watched(fd: i32) -> Option<Watched> {
     let tapes = lock(&TAPES);
     let (_, tape) = tapes.iter().find(|(directory, _)| file.starts_with(directory))?;
     Some(Watched { tape: Arc::clone(tape), file })
+}
+
+/// Notes that the file `from` is also `to`.
+pub fn linked(from: &Path, to: &Path) {
+    let tapes = lock(&TAPES);
+    if let Some((_, tape)) = tapes.iter().find(|(directory, _)| to.starts_with(directory)) {
+        let mut tape = lock(tape);
+        if tape.keeps {
+            tape.events.push(Event::Link { from: from.to_owned(), to: to.to_owned() });
+        }
+    }
 }
 
 impl Watched {

@@ -4,10 +4,13 @@
 
 #![expect(unsafe_code, reason = "only so are the writes of a C library seen and refused")]
 
+use std::ffi::{CStr, OsStr};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::slice;
 
-use libc::{c_int, c_long, c_void, iovec, off_t, size_t, ssize_t};
+use libc::{c_char, c_int, c_long, c_void, iovec, off_t, size_t, ssize_t};
 
 use super::recorder::{self, Watched};
 
@@ -125,6 +128,29 @@ pub extern "C" fn ftruncate(fd: c_int, length: off_t) -> c_int {
     let raw = || outcome(unsafe { libc::syscall(libc::SYS_ftruncate, fd, length) });
     let outcome = recorder::watched(fd).map_or_else(raw, |watched| watched.truncate(raw));
     c_int::try_from(answer(outcome)).expect("0 or -1")
+}
+
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn linkat(
+    from_directory: c_int,
+    from: *const c_char,
+    to_directory: c_int,
+    to: *const c_char,
+    flags: c_int,
+) -> c_int {
+    let call = libc::SYS_linkat;
+    // SAFETY: the caller vouches for the names.
+    let linked =
+        outcome(unsafe { libc::syscall(call, from_directory, from, to_directory, to, flags) });
+    if linked.is_ok() {
+        // SAFETY: as above.
+        let [from, to] = [from, to].map(|name| unsafe { CStr::from_ptr(name) });
+        let [from, to] = [from, to].map(|name| Path::new(OsStr::from_bytes(name.to_bytes())));
+        recorder::linked(from, to);
+    }
+    c_int::try_from(answer(linked)).expect("0 or -1")
 }
 
 /// Nothing is written through a map, so there is nothing to bring to disk by this.
