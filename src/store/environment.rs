@@ -12,11 +12,11 @@ use heed::{CommitOrAbort, MdbError, RoTxn, RwTxn, WithoutTls};
 
 use super::changes::Changes;
 use super::files::{
-    check_heads, corrupt, is_full, is_same_file, opening_error, prepare_directory, probe_room,
-    round_up,
+    check_heads, corrupt, found, is_full, is_same_file, opening_error, prepare_directory,
+    probe_room, round_up,
 };
 use super::lmdb::{Durability, LmdbOptions, resize_map};
-use super::mapping::{Env, Mapping, Records, lock, read, write};
+use super::mapping::{Env, Mapping, Records, lock, make_environment, read, write};
 use super::structure::{self, Damage};
 use super::{METADATA_KEY, Namespace, check_namespace, conflict};
 use crate::error::{Error, Result};
@@ -83,6 +83,8 @@ impl Environment {
     /// Maps the file in `path`, a canonical one, without looking at its pages.
     fn map(path: PathBuf, options: LmdbOptions) -> Result<Self> {
         lock(&ABANDONED).retain(|(abandoned, _)| *abandoned != path);
+        let founded = if options.read_only { Ok(()) } else { found(&path, make_environment) };
+        founded.map_err(|error| opening_error(&path, &error))?;
         check_heads(&path)?;
         let mapping =
             Mapping::open(&path, options).map_err(|error| opening_error(&path, &error))?;

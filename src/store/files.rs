@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::process;
 
 use heed::{CompactionOption, MdbError};
 
@@ -62,6 +63,45 @@ pub(super) fn check_heads(directory: &Path) -> Result<()> {
 
 pub(super) fn corrupt(path: &Path, damage: Damage) -> Error {
     Error::Corrupt { path: path.to_owned(), page: damage.page as u64, cause: damage.cause }
+}
+
+/// Makes an empty database in `directory` unless there is one, so that it is there as a whole or not
+/// at all: LMDB writes the first pages in place and does not bring them to disk. If the disk fills
+/// up meanwhile, or the power is cut, it would never open the file again.
+///
+/// `make` makes a database in the directory that it is given, and brings it to disk.
+pub(super) fn found(
+    directory: &Path,
+    make: impl FnOnce(&Path) -> heed::Result<()>,
+) -> heed::Result<()> {
+    let data = directory.join("data.mdb");
+    if fs::symlink_metadata(&data).is_ok() {
+        return Ok(());
+    }
+    let place = directory.join(format!("new.{}.tmp", process::id()));
+    match fs::remove_dir_all(&place) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+        _ => fs::create_dir(&place)?,
+    }
+    let outcome = make(&place).and_then(|()| {
+        let new = place.join("data.mdb");
+        match fs::hard_link(&new, &data) {
+            // Another process was faster.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            // Not every file system has links.
+            Err(_) => fs::rename(&new, &data)?,
+            Ok(()) => {}
+        }
+        Ok(())
+    });
+    fs::remove_dir_all(&place)?;
+    outcome?;
+    // The names, too: of the file in its directory, and of that in its own.
+    #[cfg(unix)]
+    for directory in directory.ancestors().take(2) {
+        File::open(directory)?.sync_all()?;
+    }
+    Ok(())
 }
 
 /// What it means that the environment in `directory` did not open.

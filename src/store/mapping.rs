@@ -87,3 +87,8 @@ pub(super) fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
 pub(super) fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// Makes an empty environment in `directory`, on disk.
+pub(super) fn make_environment(directory: &Path) -> heed::Result<()> {
+    map_environment(directory, MAP_UNIT, LmdbOptions::default())?.force_sync()
+}
