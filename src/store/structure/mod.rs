@@ -27,6 +27,10 @@ const META: u16 = 0x08;
 /// The deepest tree that LMDB can walk.
 const DEEPEST: usize = 32;
 
+/// How many times as many pages as a file has it may speak of, and how many it may in any case.
+const MOST_MISSING: usize = 16;
+const FEW_PAGES: usize = 1 << 16;
+
 /// How many damaged places are told of.
 const MOST_REPORTED: usize = 1000;
 
@@ -82,12 +86,13 @@ impl Head {
 
     /// The heads of a file, as many as LMDB would recognise.
     fn all(file: &File) -> io::Result<Result<Vec<Self>, Damage>> {
+        let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
         let mut heads: Vec<Self> = Vec::with_capacity(HEADS.len());
         let mut size = 0;
         for page in HEADS {
             let mut bytes = [0; Self::SIZE];
-            let length = pages::read_at(file, &mut bytes, page * size)?;
-            let Some(head) = Self::new(&bytes[..length]) else { break };
+            let found = pages::read_at(file, &mut bytes, page * size)?;
+            let Some(head) = Self::new(&bytes[..found]) else { break };
             match head.page_size() {
                 Ok(found) if page == 0 || found == size => size = found,
                 Ok(found) => {
@@ -101,6 +106,12 @@ impl Head {
             if head.transaction != 0 && head.transaction % HEADS.end != page {
                 let cause =
                     format!("it says transaction {}, which is the other's", head.transaction);
+                return Ok(Err(Damage { page, cause }));
+            }
+            // Free pages at the end may be missing in the file, but LMDB maps up to the last one.
+            let most = (length / size).saturating_mul(MOST_MISSING).max(FEW_PAGES);
+            if head.last_page > most {
+                let cause = format!("it says that page {} is the last one", head.last_page);
                 return Ok(Err(Damage { page, cause }));
             }
             heads.push(head);
