@@ -284,14 +284,14 @@ fn mend(member: &mut Vec<u8>) {
     const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 255];
     let body = member.split_off(member.len().min(HEADER.len()));
     let mut decoder = DeflateDecoder::new(&body[..]);
-    let mut decoded = Vec::new();
-    let read = (&mut decoder).take(1 << 20).read_to_end(&mut decoded);
+    let mut content = Vec::new();
+    let read = (&mut decoder).take(1 << 20).read_to_end(&mut content);
     let taken = usize::try_from(decoder.total_in()).unwrap_or(body.len());
     *member = HEADER.to_vec();
     member.extend_from_slice(&body[..taken]);
     if read.is_ok() {
         let mut checksum = flate2::Crc::new();
-        checksum.update(&decoded);
+        checksum.update(&content);
         member.extend_from_slice(&checksum.sum().to_le_bytes());
         member.extend_from_slice(&checksum.amount().to_le_bytes());
     }

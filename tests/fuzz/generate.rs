@@ -58,14 +58,16 @@ pub fn pickle(random: &mut Random) -> Vec<u8> {
 
 /// A pickle of a record.
 pub fn record(random: &mut Random) -> Vec<u8> {
-    written(random, |pickle| pickle.record())
+    written(random, |pickle| {
+        pickle.record();
+    })
 }
 
 /// A pickle of metadata.
 pub fn metadata(random: &mut Random) -> Vec<u8> {
     written(random, |pickle| {
         let count = pickle.random.small(9);
-        pickle.dict(count, |pickle, _| pickle.text(), |pickle| pickle.scalar());
+        pickle.dict(count, |pickle, _| pickle.text(), Pickle::scalar);
     })
 }
 
@@ -342,7 +344,7 @@ impl Pickle<'_> {
             0 => self.add(b")"),
             1..=3 if !self.random.once_in(3) => {
                 self.values(count, depth);
-                self.add(&[b"\x85", b"\x86", &b"\x87"[..]][count - 1][..]);
+                self.out.push([0x85, 0x86, 0x87][count - 1]);
             }
             _ => {
                 self.add(b"(");

@@ -251,9 +251,9 @@ fn check_picking(selection: &Selection, pickle: &[u8]) {
     let mut picker = selection.picker();
     let mut check = |pickle: &[u8]| {
         let alone = selection.picker().pick(pickle);
-        let picked = picker.pick(pickle);
-        assert_eq!(shown(picked.as_deref()), shown(alone.as_deref()));
-        if let Some(cells) = picked {
+        let after_others = picker.pick(pickle);
+        assert_eq!(shown(after_others.as_deref()), shown(alone.as_deref()));
+        if let Some(cells) = after_others {
             let _ = numbers(&cells);
         }
     };
