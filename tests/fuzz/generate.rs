@@ -95,19 +95,25 @@ pub fn repetition(random: &mut Random) -> Vec<u8> {
     written(random, |pickle| {
         let size = pickle.random.within(1..1500);
         let (module, name, _) = *pickle.random.one(CALLS);
+        let (module, name, form) = match pickle.random.below(4) {
+            // Text by text, what it stands for.
+            0 => ("_codecs", "encode", 0),
+            _ => (module, name, pickle.random.below(4)),
+        };
         pickle.add(format!("c{module}\n{name}\nq\0").as_bytes());
-        match pickle.random.below(4) {
-            0 => pickle.write_text(&"1".repeat(size)),
+        match form {
+            0 => pickle.add(&[b"X", &size.to_le_bytes()[..4], &b"1".repeat(size)].concat()),
             1 => pickle.add(&[&b"B"[..], &size.to_le_bytes()[..4], &vec![7; size]].concat()),
             2 => pickle.add(&[&b"]("[..], &b"N".repeat(size), b"e"].concat()),
             _ => pickle.add(&[&b"("[..], &b"N".repeat(size), b"t"].concat()),
         }
-        pickle.add(b"q\x01X\x06\0\0\0latin1q\x02]q\x03(");
+        pickle.add(b"q\x01X\x06\0\0\0latin1q\x02]q\x03(N");
         let mut snippet = Vec::new();
         for _ in 0..pickle.random.within(1..3) {
             snippet.extend(*pickle.random.one(&[
                 &b"h\0h\x01\x85R"[..],
                 b"h\0h\x01h\x02\x86R",
+                b"h\0h\x01h\x02\x86R0",
                 b"h\0)Rh\x01b",
                 b"h\0)\x81",
                 b"](h\x01e",
@@ -115,6 +121,8 @@ pub fn repetition(random: &mut Random) -> Vec<u8> {
                 b"\x8f(h\x01\x90",
                 b"}h\x01Ns",
                 b"2\x85",
+                b"2\x86",
+                b"\x85",
                 b"N",
                 b"V\n",
             ]));
@@ -122,7 +130,7 @@ pub fn repetition(random: &mut Random) -> Vec<u8> {
         if pickle.random.once_in(2) {
             snippet.push(b'0');
         }
-        let times = pickle.random.within(1..1500);
+        let times = 1 + pickle.random.small(1500);
         pickle.add(&snippet.repeat(times));
         pickle.add(b"t");
     })
@@ -393,6 +401,9 @@ impl Pickle<'_> {
     fn call(&mut self, depth: usize) {
         let (module, name, arguments) = *self.random.one(CALLS);
         self.global(module, name);
+        if self.random.once_in(12) {
+            return;
+        }
         if self.random.once_in(6) {
             self.tuple(depth);
         } else {
@@ -432,7 +443,12 @@ impl Pickle<'_> {
             }
         }
         match self.random.below(4) {
-            0 => self.add(b"cpendulum.tz.timezone\nFixedTimezone\nM\x10\x0e\x8c\x06+01:00\x86R"),
+            0 => {
+                // The offset may be another number of the record, too.
+                self.add(b"cpendulum.tz.timezone\nFixedTimezone\nM\x10\x0e");
+                self.after();
+                self.add(b"\x8c\x06+01:00\x86R");
+            }
             1 => self.add(b"N"),
             _ => self.add(
                 b"cbuiltins\ngetattr\ncpendulum.tz.timezone\nTimezone\n\x8c\x09_unpickle\x86R\
@@ -462,6 +478,7 @@ impl Pickle<'_> {
                         self.dict(count, key, value);
                     }
                     _ if self.random.once_in(20) => self.value(2),
+                    _ if self.random.once_in(8) => self.reference(),
                     _ => self.scalar(),
                 }
                 self.after();
