@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import decimal
 import json
 import os
+import pickle
 import subprocess
 import sys
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+import pendulum
 import pytest
 from pickle_oracle import compare
 from support import WITH_TESTS
@@ -125,6 +132,34 @@ def test_what_was_found(case: str) -> None:
 def test_what_would_take_forever_or_all_memory_is_refused(case: str) -> None:
     with pytest.raises(eosdb.DamagedRecordError, match="over and over"):
         _core.unpickle(b"\x80\x04" + DEAR[case])
+
+
+WORDS: Final = [f"a rather long name of a sensor, number {number}" for number in range(20)]
+ZONE: Final = "America/Argentina/ComodRivadavia"
+NOON: Final = pendulum.datetime(2026, 1, 1, 12, tz=ZONE)
+
+SHARED: Final[dict[str, Callable[[], Any]]] = {
+    "an instant as a key": lambda: [{NOON: 1.5} for _ in range(300)],
+    "a tuple as a key": lambda: [{("power_w", 3, NOON): None} for _ in range(300)],
+    "a number as a key": lambda: [{decimal.Decimal("0.1"): None} for _ in range(300)],
+    "an identifier as a key": lambda: [{uuid.UUID(int=7): None} for _ in range(300)],
+    "a set as a key": lambda: [{frozenset(WORDS): None} for _ in range(300)],
+    "words of sets": lambda: [set(WORDS) for _ in range(300)],
+    "words of frozen sets": lambda: [frozenset(WORDS) for _ in range(300)],
+    "words of ordered dictionaries": lambda: [OrderedDict.fromkeys(WORDS) for _ in range(300)],
+    "a zone": lambda: [NOON.add(hours=hour) for hour in range(300)],
+    "the ends of intervals": lambda: [pendulum.interval(NOON, NOON) for _ in range(300)],
+    "the bytes of arrays": lambda: [bytearray(b"a") for _ in range(300)],
+    "a NumPy type": lambda: [np.float64(number) for number in range(300)],
+    "all the words there are": lambda: dict(zip(WORDS, [WORDS, tuple(WORDS)] * 10, strict=True)),
+}
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("case", SHARED)
+def test_what_python_shares_is_read(case: str, protocol: int) -> None:
+    value = SHARED[case]()
+    assert _core.unpickle(pickle.dumps(value, protocol)) == value
 
 
 @pytest.mark.parametrize("code", ["S8", "V8", "O", "U1", "i4,i4", "M8[s]"])
