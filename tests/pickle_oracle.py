@@ -189,6 +189,15 @@ def forgiven(opcode: bytes, *, replaces: bool) -> Callable[[Any], None]:
     return forgiving
 
 
+def by_c(opcode: bytes) -> Callable[[Any], None]:
+    """Return what an opcode does with its line in C; in Python it takes other numbers."""
+
+    def load(self: Any) -> None:
+        self.append(pickle.loads(opcode + self.readline() + pickle.STOP))
+
+    return load
+
+
 PYTHON: Final[Any] = vars(pickle)["_Unpickler"]
 """The unpickler that is written in Python, whose opcodes can be changed."""
 
@@ -203,6 +212,10 @@ class Forgiving(PYTHON):  # type: ignore[misc]  # it has no type of its own
 
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {
         **PYTHON.dispatch,
+        **{
+            opcode[0]: by_c(opcode)
+            for opcode in (pickle.INT, pickle.LONG, pickle.FLOAT, pickle.STRING, pickle.UNICODE)
+        },
         **{
             opcode[0]: forgiven(opcode, replaces=replaces)
             for replaces, opcodes in {

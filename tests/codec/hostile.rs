@@ -40,7 +40,7 @@ fn commands_are_refused_by_name() {
 
 #[test]
 fn ways_around_the_names_are_refused() {
-    let attempts: [(&str, &[u8]); 15] = [
+    let attempts: [(&str, &[u8]); 16] = [
         ("getattr as the root", b"\x80\x04cbuiltins\ngetattr\n."),
         ("getattr as a state", b"\x80\x04cuuid\nUUID\n)\x81cbuiltins\ngetattr\nb."),
         ("a dunder", b"\x80\x04cbuiltins\ngetattr\ncpendulum.tz.timezone\nTimezone\nX\x08\0\0\0__dict__\x86R."),
@@ -54,6 +54,7 @@ fn ways_around_the_names_are_refused() {
         ("a large set", b"\x80\x04cbuiltins\nset\ncbuiltins\nrange\nJ\xff\xff\xff\x7f\x85R\x85R."),
         ("a state of a shared zone", b"\x80\x04cpendulum.tz.timezone\nTimezone\nX\x03\0\0\0UTC\x85R}b."),
         ("a dtype of texts", b"\x80\x04cnumpy\ndtype\nX\x02\0\0\0S8\x89\x88\x87R(K\x03X\x01\0\0\0|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb."),
+        ("a dtype of instants", b"\x80\x04cnumpy\ndtype\nX\x05\0\0\0M8[s]\x89\x88\x87R(K\x03X\x01\0\0\0|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb."),
         ("a dtype of objects", b"\x80\x04cnumpy\ndtype\nX\x02\0\0\0O8\x89\x88\x87R."),
         ("an old instance", b"\x80\x02ccopy_reg\n_reconstructor\ncposix\nsystem\n\x85R."),
     ];
