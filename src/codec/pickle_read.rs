@@ -433,8 +433,8 @@ impl<'a> Machine<'a, '_> {
 
     /// Counts the work of hashing every `step`th value from `start` on.
     fn hash(&mut self, start: usize, step: usize) -> Step {
-        let keys = self.stack[start..].iter().step_by(step);
-        let work = keys.map(|&id| u64::from(self.tree.size(id))).sum();
+        let keys = self.stack[start..].chunks_exact(step);
+        let work = keys.map(|key| u64::from(self.tree.size(key[0]))).sum();
         self.spend(work)
     }
 

@@ -321,26 +321,26 @@ impl<'a> Tree<'a> {
 
     /// The longest way from a node down to a leaf.
     pub(super) fn height(&self, id: NodeId) -> u8 {
-        self.height_and_size(id).0
+        self.height_and_inside(id).0
     }
 
     /// How many values a node is if every reference is written out.
     pub(super) fn size(&self, id: NodeId) -> u32 {
-        self.height_and_size(id).1
+        self.height_and_inside(id).1.saturating_add(1)
     }
 
-    fn height_and_size(&self, id: NodeId) -> (u8, u32) {
+    fn height_and_inside(&self, id: NodeId) -> (u8, u32) {
         match self.slots[id.index()] {
             Slot::List(items)
             | Slot::Tuple(items)
             | Slot::Dict(items)
             | Slot::Set(items)
-            | Slot::FrozenSet(items) => (items.height, items.size.saturating_add(1)),
+            | Slot::FrozenSet(items) => (items.height, items.size),
             Slot::Call(index) => {
                 let call = &self.calls[index as usize];
                 (call.height, call.size)
             }
-            _ => (0, 1),
+            _ => (0, 0),
         }
     }
 
@@ -350,14 +350,17 @@ impl<'a> Tree<'a> {
         let (Slot::Tuple(items) | Slot::Dict(items)) = self.slots[id.index()] else {
             return self.size(id);
         };
-        self.items(items).iter().fold(self.size(id), |weight, &id| {
-            let bytes = match self.node(id) {
-                Node::Str(text) => text.len(),
-                Node::Bytes(bytes) | Node::ByteArray(bytes) | Node::BigInt(bytes) => bytes.len(),
-                _ => 0,
-            };
-            weight.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX))
-        })
+        let bytes = |id: &NodeId| match self.slots[id.index()] {
+            Slot::Str(text) => text.len(),
+            Slot::OwnedStr(index) => self.texts[index as usize].len(),
+            Slot::Bytes(bytes) | Slot::ByteArray(bytes) | Slot::BigInt(bytes) => bytes.len(),
+            Slot::OwnedBytes(index) | Slot::OwnedByteArray(index) => {
+                self.blobs[index as usize].len()
+            }
+            _ => 0,
+        };
+        let all: usize = self.items(items).iter().map(bytes).sum();
+        items.size.saturating_add(u32::try_from(all).unwrap_or(u32::MAX))
     }
 
     /// The height of a parent of these nodes, or the reason why there can be none.
@@ -374,12 +377,15 @@ impl<'a> Tree<'a> {
         mut items: Items,
         new: &[NodeId],
     ) -> Result<Items, &'static str> {
-        let (below, size) = new.iter().fold((0, items.size), |(below, all), &id| {
-            let (height, size) = self.height_and_size(id);
-            (height.max(below), size.saturating_add(all))
-        });
+        let (mut below, mut more) = (0, 0_u32);
+        for id in new {
+            // Most values hold no others.
+            let (height, inside) = self.height_and_inside(*id);
+            below = below.max(height);
+            more = more.saturating_add(inside);
+        }
         items.height = items.height.max(above(below)?);
-        items.size = size;
+        items.size = items.size.saturating_add(new.len() as u32).saturating_add(more);
         let end = (items.start + items.len) as usize;
         if items.len + new.len() as u32 <= items.capacity {
             self.children[end..end + new.len()].copy_from_slice(new);
