@@ -84,6 +84,9 @@ fn utc(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     cached(py, &UTC, "pendulum", "UTC")
 }
 
+/// How many zones are kept: more than there are, but not as many as a file may name.
+const MOST_ZONES: usize = 1_024;
+
 /// The zone object of a pendulum datetime, whose name is known from then on; `None` for the zones of other libraries.
 pub fn zone<'py>(py: Python<'py>, zone: &Zone<'_>) -> PyResult<Option<Bound<'py, PyAny>>> {
     static KNOWN: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
@@ -105,6 +108,9 @@ pub fn zone<'py>(py: Python<'py>, zone: &Zone<'_>) -> PyResult<Option<Bound<'py,
         Zone::ZoneInfo(_) | Zone::Utc | Zone::Offset { .. } => return Ok(None),
     };
     let made = class.call1(arguments)?;
+    if known.len() >= MOST_ZONES {
+        known.clear();
+    }
     known.set_item(key, &made)?;
     if let Zone::Timezone(name) = zone {
         zones::know(name);
