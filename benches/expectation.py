@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from subject import (
+    COUNTS,
     DAY_SECONDS,
     KEYS,
     LOOKUPS,
@@ -105,7 +106,7 @@ class Expectation:
             "prepare": count,
             "insert": None,
             "save": count,
-            "count": count,
+            "count": [count] * COUNTS,
             "load": count,
             "load_objects": count,
             "iterate": [count, count, everything],

@@ -17,6 +17,7 @@ ZONE = "Europe/Berlin"
 NAMESPACE = "house"
 SEED = 20_240_101
 LOOKUPS = 2_000
+COUNTS = 20
 # The key that is read where one will do; it is never 0, unlike the sun at night.
 READ_KEY = "load_power_w"
 
