@@ -10,8 +10,37 @@ const RUN: usize = 512;
 
 #[derive(Debug, Clone)]
 struct Run<T> {
+    /// The last of `times`, kept here so that a search among runs does not touch each run's.
+    last: i64,
     times: Vec<i64>,
     values: Vec<T>,
+}
+
+impl<T> Run<T> {
+    fn new(times: Vec<i64>, values: Vec<T>) -> Self {
+        let last = times.last().copied().unwrap_or(i64::MIN);
+        Self { last, times, values }
+    }
+
+    /// To be called after `times` changed.
+    fn note_last(&mut self) {
+        self.last = self.times.last().copied().unwrap_or(i64::MIN);
+    }
+
+    /// Where `time` is.
+    fn find(&self, time: i64) -> Option<usize> {
+        // Most rows come at even distances: then it is where a straight line has it.
+        let first = *self.times.first()?;
+        let (passed, length) = (time.checked_sub(first)?, self.last.checked_sub(first)?);
+        let steps = i64::try_from(self.times.len() - 1).ok()?;
+        let guess = passed.checked_mul(steps).and_then(|along| along.checked_div(length));
+        if let Some(guess) = guess.and_then(|guess| usize::try_from(guess).ok())
+            && self.times.get(guess) == Some(&time)
+        {
+            return Some(guess);
+        }
+        self.times.binary_search(&time).ok()
+    }
 }
 
 /// Rows ordered by their UTC second.
@@ -42,14 +71,12 @@ impl<T> Rows<T> {
 
     /// The run that holds `time`, or would.
     fn run_for(&self, time: i64) -> usize {
-        self.runs
-            .partition_point(|run| run.times.last().is_some_and(|last| *last < time))
-            .min(self.runs.len().saturating_sub(1))
+        self.runs.partition_point(|run| run.last < time).min(self.runs.len().saturating_sub(1))
     }
 
     fn find(&self, time: i64) -> Option<(usize, usize)> {
         let run = self.run_for(time);
-        let at = self.runs.get(run)?.times.binary_search(&time).ok()?;
+        let at = self.runs.get(run)?.find(time)?;
         Some((run, at))
     }
 
@@ -68,18 +95,19 @@ impl<T> Rows<T> {
     pub fn insert(&mut self, time: i64, value: T) -> Option<T> {
         if let Some(run) = self.runs.last_mut()
             && run.times.len() < RUN
-            && run.times.last().is_some_and(|last| *last < time)
+            && run.last < time
         {
             // Most rows come in order.
             run.times.push(time);
             run.values.push(value);
+            run.last = time;
             self.len += 1;
             return None;
         }
         let last = self.runs.len().saturating_sub(1);
         let mut run = self.run_for(time);
         if self.runs.is_empty() {
-            self.runs.push(Run { times: Vec::new(), values: Vec::new() });
+            self.runs.push(Run::new(Vec::new(), Vec::new()));
         }
         let at = match self.runs[run].times.binary_search(&time) {
             Ok(at) => return Some(std::mem::replace(&mut self.runs[run].values[at], value)),
@@ -91,8 +119,8 @@ impl<T> Rows<T> {
             // anywhere else the run is halved.
             let keep = if run == last && at == RUN { RUN } else { RUN / 2 };
             let full = &mut self.runs[run];
-            let split =
-                Run { times: full.times.split_off(keep), values: full.values.split_off(keep) };
+            let split = Run::new(full.times.split_off(keep), full.values.split_off(keep));
+            full.note_last();
             self.runs.insert(run + 1, split);
             if at >= keep {
                 run += 1;
@@ -101,6 +129,7 @@ impl<T> Rows<T> {
         }
         self.runs[run].times.insert(at, time);
         self.runs[run].values.insert(at, value);
+        self.runs[run].note_last();
         self.len += 1;
         None
     }
@@ -110,6 +139,7 @@ impl<T> Rows<T> {
         let (run, at) = self.find(time)?;
         self.runs[run].times.remove(at);
         let value = self.runs[run].values.remove(at);
+        self.runs[run].note_last();
         if self.runs[run].times.is_empty() {
             self.runs.remove(run);
         }
@@ -214,6 +244,7 @@ impl<T> Rows<T> {
                     run.values.push(value);
                 }
             }
+            run.note_last();
         }
         self.runs.retain(|run| !run.times.is_empty());
         self.len -= removed.len();

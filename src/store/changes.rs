@@ -1,6 +1,6 @@
 //! How changes of an environment are noticed and counted, whoever made them.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::Namespace;
 
@@ -14,7 +14,7 @@ pub(super) struct Changes {
     /// How often others have, or may have, changed anything.
     pub by_others: u64,
     /// How often stores of this process have changed each namespace.
-    pub by_us: HashMap<String, u64>,
+    pub by_us: BTreeMap<String, u64>,
 }
 
 impl Changes {
