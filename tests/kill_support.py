@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
-from support import WITH_TESTS, House, when
+from support import PROGRAM, WITH_TESTS, House, when
 
 from eosdb import LMDBDatabase
 
@@ -22,14 +22,11 @@ T = TypeVar("T")
 AT_ONCE: Final = 0.002
 """Seconds that a quarter of the processes live at most: what is short must be hit too."""
 
-PROGRAM: Final = """
-import importlib, sys
-module, name = sys.argv[1].split(":")
-program = getattr(importlib.import_module(module), name)
-program(*sys.argv[2:])
+STAYING: Final = f"""{PROGRAM}
 print("done", flush=True)
 sys.stdin.read()
 """
+"""Lives on when its work is done, until it is killed."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,7 @@ def kill(program: str, *arguments: object, after: float | None) -> Killed:
         What is known of it.
     """
     with subprocess.Popen(  # noqa: S603  our own interpreter
-        [sys.executable, "-c", PROGRAM, program, *map(str, arguments)],
+        [sys.executable, "-c", STAYING, program, *map(str, arguments)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
