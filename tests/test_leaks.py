@@ -260,14 +260,14 @@ MEMORY: Final = 256 * 1024
 """Bytes by which allocators may differ."""
 
 FEW: Final = {
-    "objects": 600,
-    "values": 150,
-    "writing": 210,
-    "copies": 120,
-    "errors": 240,
-    "other databases": 240,
-    "forks": 36,
-    "asyncio": 150,
+    "objects": 300,
+    "values": 90,
+    "writing": 120,
+    "copies": 90,
+    "errors": 210,
+    "other databases": 150,
+    "forks": 18,
+    "asyncio": 90,
     "loading": 3000,
 }
 
