@@ -218,8 +218,12 @@ def can_be_compacted(path: Path) -> None:
     assert {entry.name for entry in path.iterdir()} <= {"data.mdb", "lock.mdb"}
     content = read(path)
     with LMDBDatabase(path) as database:
+        file = path / "data.mdb"
+        before = file.stat().st_ino
         database.compact()
         assert database.is_open
+        # In one step: there is no moment at which the file is neither the old nor the new one.
+        assert file.stat().st_ino != before
     assert read(path) == content
     assert {entry.name for entry in path.parent.iterdir()} == {"original", path.name}
 
