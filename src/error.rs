@@ -72,6 +72,19 @@ pub enum Error {
         /// What the system or the limit said.
         cause: String,
     },
+    /// A file whose pages contradict one another, so that LMDB must not be let loose on it.
+    #[error(
+        "the database file in '{}' is damaged at page {page}: {cause}; restore a backup, or save \
+         what can be read of it with `eosdb.repair`", path.display()
+    )]
+    Corrupt {
+        /// The environment in question.
+        path: PathBuf,
+        /// The number of the page, counted from 0.
+        page: u64,
+        /// What is wrong with it.
+        cause: String,
+    },
     /// Another process holds the environment with an incompatible LMDB.
     #[error(
         "'{}' is in use by another process through an LMDB of another version (py-lmdb, for \

@@ -7,6 +7,7 @@
 
 pub mod codec;
 pub mod error;
+pub mod inspect;
 pub mod interval;
 pub mod retention;
 pub mod sequence;

@@ -12,6 +12,9 @@ from support import READINGS, ROWS, House, ModelHouse, NamedHouse
 
 import eosdb
 
+# Also where eosdb was installed before it named its plugin itself.
+pytest_plugins = ["eosdb.testing", "pytester"]
+
 
 @pytest.fixture
 def database() -> Iterator[eosdb.MemoryDatabase]:

@@ -353,6 +353,14 @@ fn what_is_no_database_is_refused() {
         assert_eq!(fs::read(path.path().join("data.mdb")).unwrap(), garbage);
     }
 
+    // The first page alone, as when the disk filled up after it.
+    let (cut, store) = fresh();
+    store.close();
+    let file = fs::OpenOptions::new().write(true).open(cut.path().join("data.mdb")).unwrap();
+    file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+    let error = LmdbStore::open(cut.path(), LmdbOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("no LMDB database"), "{error}");
+
     let tiny = LmdbOptions { max_map_size: MIB - 1, ..LmdbOptions::default() };
     let outcome = LmdbStore::open(directory.path(), tiny);
     assert!(matches!(outcome, Err(Error::Invalid(_))), "{outcome:?}");

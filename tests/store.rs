@@ -1,11 +1,13 @@
-//! What every store must do: one suite, run against the store in memory and the one on LMDB.
+//! What every store must do: one suite, run against the store in memory and the one on LMDB, each
+//! as it is and behind faults that there are none of.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use eosdb::store::{
-    Batch, Committed, KeyRange, LmdbOptions, LmdbStore, METADATA_KEY, MemoryStore, MetadataChange,
-    Namespace, Order, Store,
+    Batch, Committed, Durability, Faults, FaultyStore, KeyRange, LmdbOptions, LmdbStore,
+    METADATA_KEY, MemoryStore, MetadataChange, Namespace, Order, Store,
 };
 use eosdb::{Error, Timestamp};
 use proptest::prelude::*;
@@ -321,6 +323,19 @@ macro_rules! conformance {
                 super::$test(&*super::open(directory.path()));
             })*
         }
+        mod memory_without_faults {
+            $(#[test]
+            fn $test() {
+                super::$test(&*super::without_faults(std::sync::Arc::new(super::MemoryStore::new())));
+            })*
+        }
+        mod lmdb_without_faults {
+            $(#[test]
+            fn $test() {
+                let directory = tempfile::tempdir().unwrap();
+                super::$test(&*super::without_faults(super::open(directory.path())));
+            })*
+        }
     };
 }
 
@@ -340,8 +355,12 @@ conformance!(
     a_closed_store_says_so,
 );
 
-fn open(path: &std::path::Path) -> std::sync::Arc<LmdbStore> {
+fn open(path: &std::path::Path) -> Arc<LmdbStore> {
     LmdbStore::open(path, LmdbOptions::default()).unwrap()
+}
+
+fn without_faults(store: Arc<dyn Store>) -> Arc<FaultyStore> {
+    FaultyStore::new(store, Durability::Commit, Faults::new()).unwrap()
 }
 
 #[test]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from support import House, house, when
+from support import WITH_TESTS, House, house, when
 
 import eosdb
 from eosdb import (
@@ -23,6 +27,7 @@ from eosdb import (
     MemoryDatabase,
     ReadOnlyError,
     StorageError,
+    _core,
 )
 
 KEY: Final = b"20260101T000000Z"
@@ -223,3 +228,71 @@ def test_sentinels_are_bounds_as_good_as_keys(database: Any) -> None:
     assert list(database.iterate_records(rows[1][0], UNBOUND_END, "house")) == rows[1:]
     assert list(database.iterate_records(UNBOUND_END, None, "house")) == []
     assert database.count_records(UNBOUND_START, rows[1][0], namespace="house") == 1
+
+
+# ---- file systems -------------------------------------------------------------------------------
+
+
+class StoreOnNfs:
+    """The native stores on a file system that pretends to be another one."""
+
+    lmdb = staticmethod(_core.Store.lmdb)
+    network_file_system = staticmethod(lambda _path: "NFS")
+
+
+def test_a_network_file_system_is_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, logger="eosdb"):
+        with LMDBDatabase(tmp_path):
+            pass
+        assert not caplog.records
+        monkeypatch.setattr("eosdb.lmdb_database.Store", StoreOnNfs)
+        with LMDBDatabase(tmp_path) as database:
+            database.save_records([(b"20260101T000000Z", b"value")], "house")
+    (record,) = caplog.records
+    for text in (str(tmp_path), "(NFS)", "local disk"):
+        assert text in record.getMessage()
+
+
+ON_READ_ONLY_MOUNT: Final = """
+set -e
+mount -t tmpfs none "$1"
+"$0" -c "import eosdb, sys
+with eosdb.LMDBDatabase(sys.argv[1]) as database:
+    database.save_records([(b'20260101T000000Z', b'value')], 'house')
+" "$1/db"
+rm "$1/db/lock.mdb"
+mount -o remount,ro "$1"
+"$0" -c "import eosdb, sys
+for name in ('db', 'other'):
+    try:
+        eosdb.LMDBDatabase(sys.argv[1] + '/' + name).open()
+    except eosdb.StorageError as error:
+        print(error)
+with eosdb.LMDBDatabase(sys.argv[1] + '/db', read_only=True) as database:
+    print(list(database.iterate_records(namespace='house')))
+    print(eosdb.verify(database).records)
+" "$1"
+"""
+
+
+def test_a_file_system_that_is_mounted_read_only(tmp_path: Path) -> None:
+    """In a mount namespace of its own, where the system lets an ordinary user have one."""
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        pytest.skip("unshare is not there")
+    child = subprocess.run(  # noqa: S603  a fixed command
+        [unshare, "-rm", "sh", "-c", ON_READ_ONLY_MOUNT, sys.executable, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=WITH_TESTS,
+    )
+    if "unshare:" in child.stderr or "mount:" in child.stderr:
+        pytest.skip("this process may not mount anything")
+    assert child.returncode == 0, child.stderr
+    first, second, *read = child.stdout.splitlines()
+    for line in (first, second):
+        assert "mounted read-only: open the database read-only, or mount it writable" in line
+    assert read == ["[(b'20260101T000000Z', b'value')]", "{'house': 1}"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Iterator
+from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import given, strategies as st
 from pydantic import BaseModel
 
+from eosdb._core import timestamp_of
 from eosdb.datetimes import DateTime, Duration, to_datetime, to_duration
 from eosdb.errors import ArgumentTypeError, InvalidArgumentError, TimestampRangeError
 
@@ -310,3 +312,87 @@ def test_values_that_are_no_duration(value: object) -> None:
 def test_types_that_are_no_duration(value: object) -> None:
     with pytest.raises(ArgumentTypeError):
         to_duration(value)
+
+
+# The second of a datetime
+
+ZONES = [
+    "UTC",
+    "Europe/Berlin",
+    "Australia/Lord_Howe",  # summer time of half an hour
+    "America/Sao_Paulo",  # which began at midnight
+    "Asia/Kathmandu",
+    "Africa/Casablanca",
+    "Pacific/Apia",  # has no 30 December 2011
+    "Europe/Dublin",
+    "America/St_Johns",  # changed at one minute past midnight
+    "Africa/Monrovia",  # 44 minutes and 30 seconds behind UTC until 1972
+]
+
+
+def walls_around_changes(name: str) -> Iterator[datetime.datetime]:
+    """Yield wall times around every change of a zone's offset, and on ordinary days."""
+    zone = ZoneInfo(name)
+    offset = None
+    for hour in range(0, 60 * 366 * 24, 6):
+        instant = datetime.datetime(1966, 1, 1, tzinfo=UTC) + datetime.timedelta(hours=hour)
+        found = instant.astimezone(zone).utcoffset()
+        if found != offset or hour % 5001 == 0:
+            offset = found
+            wall = instant.replace(tzinfo=None)
+            for minute in range(-3 * 24 * 60, 3 * 24 * 60, 37):
+                yield wall + datetime.timedelta(minutes=minute, seconds=minute % 60)
+
+
+@pytest.mark.parametrize("name", ZONES)
+def test_the_second_is_the_one_of_the_standard_library(name: str) -> None:
+    kinds = [
+        (datetime.datetime, ZoneInfo(name)),
+        (pendulum.DateTime, pendulum.timezone(name)),
+        (DateTime, pendulum.timezone(name)),
+    ]
+    for number, wall in enumerate(walls_around_changes(name)):
+        class_, zone = kinds[number % 3]
+        for fold in (0, 1):
+            value = class_(*wall.timetuple()[:6], tzinfo=zone, fold=fold)
+            utc = datetime.datetime(*wall.timetuple()[:6], tzinfo=zone, fold=fold)
+            expected = (utc - datetime.datetime(1970, 1, 1, tzinfo=UTC)) // datetime.timedelta(0, 1)
+            assert timestamp(value) == to_key(expected), (value, fold)
+
+
+def timestamp(value: datetime.datetime) -> str:
+    return timestamp_of(SimpleNamespace(date_time=value))
+
+
+def to_key(second: int) -> str:
+    instant = datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=second)
+    return instant.strftime("%Y%m%dT%H%M%SZ")
+
+
+@pytest.mark.parametrize("year", [1, 9999])
+def test_the_second_at_the_ends_of_time(year: int) -> None:
+    for month, day in ((1, 1), (12, 31)):
+        value = datetime.datetime(year, month, day, 12, tzinfo=ZoneInfo("Europe/Berlin"))
+        assert timestamp(value)[:4] == f"{year:04}"
+
+
+class Wandering(datetime.tzinfo):
+    """A zone that does not say the same twice."""
+
+    offset = 0
+
+    def utcoffset(self, _: datetime.datetime | None) -> datetime.timedelta:
+        self.offset += 1
+        return datetime.timedelta(seconds=self.offset)
+
+    def dst(self, _: datetime.datetime | None) -> datetime.timedelta:
+        return datetime.timedelta(0)
+
+    def tzname(self, _: datetime.datetime | None) -> str:
+        return "wandering"
+
+
+def test_the_offset_of_an_unknown_zone_is_asked_for_every_time() -> None:
+    value = datetime.datetime(2026, 1, 1, tzinfo=Wandering())
+    seen = {timestamp(value) for _ in range(3)}
+    assert len(seen) == 3

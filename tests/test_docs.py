@@ -26,6 +26,7 @@ DOCUMENTS: Final = (
     "docs/design.md",
     "docs/energy.md",
     "docs/retention.md",
+    "docs/testing.md",
 )
 
 MODULES: Final = sorted(
@@ -61,6 +62,19 @@ def test_the_readme_runs_from_top_to_bottom_and_prints_what_it_says(tmp_path: Pa
     shown = SHOWN_OUTPUT.findall(code)
     assert shown
     assert run(code, tmp_path).splitlines() == shown
+
+
+def test_the_tests_in_the_document_about_testing_pass(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks = python_blocks((ROOT / "docs" / "testing.md").read_text())
+    code = "\n".join(blocks)
+    pytester.makepyfile(code)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    result = pytester.runpytest_subprocess("-p", "eosdb.testing", "-W", "error")
+    outcomes = result.parseoutcomes()
+    assert outcomes == {"passed": outcomes["passed"]}
+    assert outcomes["passed"] >= code.count("\ndef test_") >= 6
 
 
 @pytest.mark.parametrize("name", ["eosdb", *MODULES])
@@ -111,13 +125,14 @@ def sources() -> set[str]:
         "python/eosdb/**/*.py",
         "python/eosdb/*.pyi",
         "python/eosdb/py.typed",
+        "python/_eosdb_pytest/*",
         "tests/**/*.py",
         "tests/**/*.rs",
         "benches/*.py",
         "benches/*.rs",
         "examples/*.py",
     )
-    found = (path for pattern in patterns for path in ROOT.glob(pattern))
+    found = (path for pattern in patterns for path in ROOT.glob(pattern) if path.is_file())
     return {str(path.relative_to(ROOT)) for path in found}
 
 

@@ -13,6 +13,7 @@ BUILT_IN = {
     "ArgumentTypeError": TypeError,
     "ConflictError": RuntimeError,
     "ConservationError": RuntimeError,
+    "DamagedDatabaseError": RuntimeError,
     "DamagedRecordError": ValueError,
     "DatabaseClosedError": RuntimeError,
     "DiskFullError": RuntimeError,

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from ._core import ArrowTable, register_type
 from .abc import DatabaseABC, DatabaseBackendABC
+from .damage import Damage, RepairReport, VerifyReport, repair, verify
 from .data_record import DataRecord
 from .data_sequence import DataSequence
 from .datetimes import DateTime, Duration, to_datetime, to_duration
@@ -30,6 +31,7 @@ from .errors import (
     ArgumentTypeError,
     ConflictError,
     ConservationError,
+    DamagedDatabaseError,
     DamagedRecordError,
     DatabaseClosedError,
     DiskFullError,
@@ -86,6 +88,8 @@ __all__ = [
     "CompactionReport",
     "ConflictError",
     "ConservationError",
+    "Damage",
+    "DamagedDatabaseError",
     "DamagedRecordError",
     "DataRecord",
     "DataRecordProtocol",
@@ -118,6 +122,7 @@ __all__ = [
     "MissingDependencyError",
     "NaiveDatetimeError",
     "ReadOnlyError",
+    "RepairReport",
     "StorageError",
     "T_DatabaseRecordProtocol",
     "T_Record",
@@ -125,9 +130,12 @@ __all__ = [
     "UnknownEosError",
     "UnknownKeyError",
     "VacuumReport",
+    "VerifyReport",
     "_DatabaseTimeWindowUnbound",
     "_DatabaseTimestampUnbound",
     "register_type",
+    "repair",
     "to_datetime",
     "to_duration",
+    "verify",
 ]

@@ -13,6 +13,7 @@ from .timestamps import DatabaseTimestamp
 __all__ = [
     "ArrowTable",
     "Compaction",
+    "Faults",
     "RecordClass",
     "RecordIterator",
     "RecordsBase",
@@ -22,8 +23,11 @@ __all__ = [
     "enter",
     "gzip_decode",
     "gzip_encode",
+    "inspect_metadata",
+    "inspect_records",
     "meter_energy",
     "plan_compaction",
+    "quarantine",
     "read_metadata",
     "register_type",
     "resample",
@@ -63,6 +67,7 @@ def resample(
     boundary: str,
     align: bool,
     aggregation: str | None,
+    now: datetime,
 ) -> list[np.ndarray[Any, np.dtype[Any]]]:
     """Return for each of `keys` its values in even intervals of `[start, end)`, as an array."""
 
@@ -92,6 +97,23 @@ def meter_energy(
     jitter: float,
 ) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Return the increase of the meter `key` in even intervals of `[start, end)`."""
+
+def inspect_records(
+    database: object, namespace: str | None, start: bytes | None
+) -> tuple[int, int, bytes | None, list[tuple[bytes, str]]]:
+    """Return rows looked at, generation, where to go on, and the damaged keys with causes."""
+
+def inspect_metadata(database: object, namespace: str | None) -> str | None:
+    """Return why the metadata of a namespace cannot be read, or `None`."""
+
+def quarantine(
+    database: object,
+    namespace: str | None,
+    keys: list[bytes],
+    with_metadata: bool,
+    generation: int,
+) -> int:
+    """Move values, and the metadata if asked, into the quarantine; return how many."""
 
 def unpickle(pickle: bytes) -> Any:
     """Return what a pickle of plain data describes; refuse it, unexecuted, if it names more."""
@@ -325,6 +347,20 @@ class Store:
         """Tell whether this process has the LMDB environment in the directory `path` open."""
 
     @staticmethod
+    def network_file_system(path: str | PathLike[str]) -> str | None:
+        """Return the name of the file system of `path` if other machines may use it too."""
+
+    @staticmethod
+    def lmdb_damage(path: str | PathLike[str]) -> list[tuple[int, str]]:
+        """List the damaged places of the file in `path`: page and cause."""
+
+    @staticmethod
+    def lmdb_salvage(
+        source: str | PathLike[str], target: str | PathLike[str]
+    ) -> tuple[dict[str | None, int], list[tuple[int, str]]]:
+        """Write what can be read of `source` into `target`; return records and losses."""
+
+    @staticmethod
     def memory() -> Store:
         """Make an empty store in memory."""
 
@@ -375,3 +411,37 @@ class Store:
 
     def copy_to(self, target: str | PathLike[str], compact: bool) -> None:
         """Write a consistent copy into the directory `target`, without free pages if `compact`."""
+
+@final
+class Faults:
+    """What goes wrong in the stores that share it, and what was asked of them; see `testing`."""
+
+    def __new__(cls) -> Faults: ...
+    def wrap(self, store: Store, durability: str) -> Store:
+        """Return a store that does what `store` does, unless it is to fail."""
+
+    def fail(
+        self,
+        on: str,
+        after: int,
+        repeatedly: bool,
+        applied: bool,
+        error: BaseException,
+    ) -> None:
+        """Let an operation of the kind `on` fail, after `after` others, by raising `error`."""
+
+    def heal(self) -> None:
+        """Let everything work again."""
+
+    def limit_space(self, size: int | None) -> None:
+        """Let commits fail that write more than `size` bytes from now on; `None` lifts it."""
+
+    def freeze(self, after_commits: int) -> None:
+        """Cut the power when so many more commits have been acknowledged."""
+
+    def disk_image(self, target: str | PathLike[str]) -> None:
+        """Write into the directory `target` what is on the disk, or would be after a cut now."""
+
+    @property
+    def operations(self) -> list[tuple[str, str | None]]:
+        """The operations so far, each with its namespace."""

@@ -14,6 +14,7 @@ from pendulum.tz.local_timezone import get_local_timezone
 from pendulum.tz.timezone import FixedTimezone, Timezone
 from pydantic_extra_types.pendulum_dt import DateTime, Duration
 
+from . import clock
 from .errors import ArgumentTypeError, InvalidArgumentError, TimestampRangeError
 
 __all__ = ["DateTime", "Duration", "to_datetime", "to_duration"]
@@ -69,7 +70,7 @@ def to_datetime(
     if type(value) is DateTime and value.tzinfo is zone:
         return value
     if value is None:
-        return DateTime.now(zone)
+        value = clock.now()
     try:
         # By way of UTC, for astimezone() leaves a wall time that is skipped in `zone` as it is.
         moved = _to_plain(value, zone).astimezone(datetime.UTC).astimezone(zone)

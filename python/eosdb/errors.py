@@ -11,6 +11,7 @@ __all__ = [
     "ArgumentTypeError",
     "ConflictError",
     "ConservationError",
+    "DamagedDatabaseError",
     "DamagedRecordError",
     "DatabaseClosedError",
     "DiskFullError",
@@ -137,6 +138,14 @@ class ForeignProcessError(StorageError):
     """Another process holds the database with an incompatible LMDB library.
 
     Close it there first, or let that process use eosdb too.
+    """
+
+
+class DamagedDatabaseError(StorageError):
+    """The database's file is damaged, so that it is not safe to use.
+
+    Its pages contradict one another, as after a copy that was made while it was written, or on a
+    worn-out memory card. Restore a backup, or save what can be read with :func:`eosdb.repair`.
     """
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from ._core import Store
 from .errors import (
@@ -21,6 +22,8 @@ from .native_database import NativeDatabase
 from .settings import DatabaseSettings
 
 __all__ = ["LMDBDatabase"]
+
+_LOGGER: Final = logging.getLogger("eosdb")
 
 
 class LMDBDatabase(NativeDatabase):
@@ -77,7 +80,16 @@ class LMDBDatabase(NativeDatabase):
         return "LMDB"
 
     def _open_store(self) -> Store:
-        return Store.lmdb(self.storage_path, self.map_size, self.durability, self.read_only)
+        store = Store.lmdb(self.storage_path, self.map_size, self.durability, self.read_only)
+        if kind := Store.network_file_system(self.storage_path):
+            _LOGGER.warning(
+                "'%s' lies on a file system that other machines may use too (%s). Locks and memory "
+                "map serve the processes of one machine: keep the database on a local disk, or "
+                "make sure that no other machine opens it",
+                self.storage_path,
+                kind,
+            )
+        return store
 
     def flush(self, namespace: str | None = None) -> None:
         """Have everything written reach the disk; with the default durability it has already.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 from pendulum.tz.local_timezone import get_local_timezone
 
-from . import _core
+from . import _core, clock
 from .datetimes import DateTime, to_datetime, to_duration
 from .errors import ArgumentTypeError, IntervalError, InvalidArgumentError, UnknownKeyError
 from .timestamps import DatabaseTimestamp, _DatabaseTimestampUnbound
@@ -191,6 +191,7 @@ class Reading:
             boundary,
             align_to_interval,
             aggregation,
+            clock.now(),
         )
 
     def _loaded(self, start: datetime | None, end: datetime | None) -> _core.SequenceState:

@@ -150,7 +150,9 @@ impl Tree<'_> {
             ("pendulum.tz.timezone", "FixedTimezone", &[seconds, name]) => {
                 let Node::Str(name) = self.node(name) else { return None };
                 let seconds = self.int::<i32>(seconds)?;
-                is_offset(seconds.into()).then_some(Zone::FixedTimezone { seconds, name })
+                let agrees = call.state.is_none_or(|state| self.is_state_of(state, seconds, name));
+                (agrees && is_offset(seconds.into()))
+                    .then_some(Zone::FixedTimezone { seconds, name })
             }
             ("datetime", "timezone", &[delta]) if call.state.is_none() => {
                 let seconds = self.offset(delta)?;
@@ -163,6 +165,23 @@ impl Tree<'_> {
             }
             _ => None,
         }
+    }
+
+    /// Whether a state is that of `FixedTimezone(seconds, name)`, and no other, which would override
+    /// what the zone was called with.
+    fn is_state_of(&self, state: NodeId, seconds: i32, name: &str) -> bool {
+        let Node::Dict(pairs) = self.node(state) else { return false };
+        let mut keys = [false; 3];
+        pairs.len() == keys.len()
+            && pairs.iter().all(|&[key, value]| {
+                let (at, agrees) = match self.node(key) {
+                    Node::Str("_name") => (0, self.node(value) == Node::Str(name)),
+                    Node::Str("_offset") => (1, self.int(value) == Some(seconds)),
+                    Node::Str("_utcoffset") => (2, self.offset(value) == Some(seconds)),
+                    _ => return false,
+                };
+                agrees && !std::mem::replace(&mut keys[at], true)
+            })
     }
 
     /// The zone class of `getattr(<zone class>, "_unpickle")`, the one attribute that a pickle

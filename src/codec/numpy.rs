@@ -65,6 +65,9 @@ fn half(bits: u16) -> f64 {
     if bits & 0x8000 == 0 { magnitude } else { -magnitude }
 }
 
+/// The codes of the types that a scalar can have.
+const CODES: [&str; 12] = ["b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"];
+
 /// The `dtype` of a scalar: its code and whether its bytes are big-endian.
 pub(super) struct Dtype<'t> {
     code: &'t str,
@@ -113,8 +116,9 @@ impl Tree<'_> {
         })
     }
 
-    /// The `dtype` that a node describes, if it is a plain one: a `dtype` takes its state
-    /// unchecked, so no other may be built.
+    /// The `dtype` that a node describes, if it is that of a number or boolean: a `dtype` takes its
+    /// state unchecked, so no other may be built. One of texts, for instance, would take -1 for its
+    /// size.
     pub(super) fn numpy_dtype(&self, id: NodeId) -> Option<Dtype<'_>> {
         let call = self.plain_call(id)?;
         let Node::Global { module: "numpy", name: "dtype" } = self.node(call.callable) else {
@@ -122,6 +126,9 @@ impl Tree<'_> {
         };
         let Node::Tuple(&[code, _align, _copy]) = self.node(call.args) else { return None };
         let Node::Str(code) = self.node(code) else { return None };
+        if !CODES.contains(&code) {
+            return None;
+        }
         let Node::Tuple(state) = self.node(call.state?) else { return None };
         let &[version, order, subtype, names, fields, size, alignment, flags] = state else {
             return None;

@@ -3,7 +3,8 @@
 //! It reads protocols 0 to 5 as Python does for plain data: where Python would import a name or
 //! make a call, it notes the name or the call. Persistent ids, the extension registry,
 //! out-of-band buffers and old-style instances are refused. Time and memory are proportional to
-//! the length of the pickle, whatever it claims.
+//! the length of the pickle, whatever it claims; and so is what making the objects takes, whatever
+//! it refers to over and over.
 
 mod build;
 mod text;
@@ -17,6 +18,15 @@ const HIGHEST_PROTOCOL: u8 = 5;
 
 /// Protocols below this one use Python 2's module names.
 const FIRST_PYTHON_3_PROTOCOL: u8 = 3;
+
+/// How much work making the objects may take, for each byte of the pickle, and for so many more.
+/// References make it more than a byte's worth: a key that is used again is hashed again. Python's
+/// own pickles of records need less than ten.
+const WORK_PER_BYTE: u64 = 64;
+const BYTES_BESIDES: u64 = 64;
+
+/// The work of copying a value, where hashing it is 1.
+const COPYING: u64 = 8;
 
 /// An index of the memo that holds nothing.
 const ABSENT: NodeId = NodeId(u32::MAX);
@@ -70,6 +80,7 @@ impl Reader {
             memo: &mut self.memo,
             memoized: 0,
             protocol: 0,
+            work: 0,
         };
         let result = machine.run();
         let position = machine.pickle.len() - machine.rest.len();
@@ -107,6 +118,8 @@ struct Machine<'a, 'r> {
     /// The number of values in the memo, which is the index that `MEMOIZE` takes.
     memoized: usize,
     protocol: u8,
+    /// The work of making the objects so far.
+    work: u64,
 }
 
 impl<'a> Machine<'a, '_> {
@@ -227,10 +240,15 @@ impl<'a> Machine<'a, '_> {
                 op::DICT => {
                     let start = self.marks.last().copied().ok_or(NO_MARK)?;
                     even(self.stack.len() - start)?;
+                    self.hash(start, 2)?;
                     self.collect_marked(Slot::Dict)?;
                 }
                 op::EMPTY_SET => self.collect_top(0, Slot::Set)?,
-                op::FROZENSET => self.collect_marked(Slot::FrozenSet)?,
+                op::FROZENSET => {
+                    let start = self.marks.last().copied().ok_or(NO_MARK)?;
+                    self.hash(start, 1)?;
+                    self.collect_marked(Slot::FrozenSet)?;
+                }
                 op::APPEND => {
                     let start = self.above(1)?;
                     self.append(start)?;
@@ -417,6 +435,28 @@ impl<'a> Machine<'a, '_> {
         Ok(())
     }
 
+    // The work.
+
+    /// Counts the work of hashing every `step`th value from `start` on.
+    fn hash(&mut self, start: usize, step: usize) -> Step {
+        let keys = self.stack[start..].chunks_exact(step);
+        let work = keys.map(|key| u64::from(self.tree.size(key[0]))).sum();
+        self.spend(work)
+    }
+
+    /// Counts the work of copying what a value holds.
+    fn copy(&mut self, id: NodeId) -> Step<u32> {
+        let weight = self.tree.weight(id);
+        self.spend(COPYING * u64::from(weight))?;
+        Ok(weight)
+    }
+
+    fn spend(&mut self, work: u64) -> Step {
+        self.work += work;
+        let length = self.pickle.len() as u64;
+        if self.work > WORK_PER_BYTE * (length + BYTES_BESIDES) { Err(REPEATED) } else { Ok(()) }
+    }
+
     // The memo.
 
     fn put(&mut self, index: usize) -> Step {
@@ -461,6 +501,7 @@ const NO_UTF8: &str = "a text is no UTF-8";
 const NO_ASCII: &str = "a Python 2 string is no ASCII";
 const REPETITIVE: &str = "its parts occur so often that it spells out to more than 64 MiB";
 const RECURSIVE: &str = "a container changes after it was referenced, so it may hold itself";
+const REPEATED: &str = "it uses large values over and over";
 
 fn even(count: usize) -> Step {
     if count.is_multiple_of(2) { Ok(()) } else { Err("a dictionary's key lacks its value") }

@@ -92,6 +92,8 @@ pub(super) struct Items {
     start: u32,
     len: u32,
     capacity: u32,
+    /// How many values there are below, each as often as it is referenced; at most `u32::MAX`.
+    size: u32,
     /// The longest way down to a leaf.
     pub(super) height: u8,
     /// Whether the container has been referenced other than by its creation.
@@ -141,6 +143,8 @@ pub(super) struct CallSlot {
     pub(super) state: Option<NodeId>,
     pub(super) items: Items,
     pub(super) elements: Items,
+    /// As that of [`Items`].
+    pub(super) size: u32,
     pub(super) height: u8,
     pub(super) shared: bool,
 }
@@ -362,21 +366,52 @@ impl<'a> Tree<'a> {
 
     /// The longest way from a node down to a leaf.
     pub(super) fn height(&self, id: NodeId) -> u8 {
+        self.height_and_inside(id).0
+    }
+
+    /// How many values a node is if every reference is written out.
+    pub(super) fn size(&self, id: NodeId) -> u32 {
+        self.height_and_inside(id).1.saturating_add(1)
+    }
+
+    fn height_and_inside(&self, id: NodeId) -> (u8, u32) {
         match self.slots[id.index()] {
             Slot::List(items)
             | Slot::Tuple(items)
             | Slot::Dict(items)
             | Slot::Set(items)
-            | Slot::FrozenSet(items) => items.height,
-            Slot::Call(index) => self.calls[index as usize].height,
-            _ => 0,
+            | Slot::FrozenSet(items) => (items.height, items.size),
+            Slot::Call(index) => {
+                let call = &self.calls[index as usize];
+                (call.height, call.size)
+            }
+            _ => (0, 0),
         }
+    }
+
+    /// How much a call with these arguments, or a state, may copy: their values, and the bytes of
+    /// those that are text or bytes themselves.
+    pub(super) fn weight(&self, id: NodeId) -> u32 {
+        let (Slot::Tuple(items) | Slot::Dict(items)) = self.slots[id.index()] else {
+            return self.size(id);
+        };
+        let bytes = |id: &NodeId| match self.slots[id.index()] {
+            Slot::Str(text) => text.len(),
+            Slot::OwnedStr(index) => self.texts[index as usize].len(),
+            Slot::Bytes(bytes) | Slot::ByteArray(bytes) | Slot::BigInt(bytes) => bytes.len(),
+            Slot::OwnedBytes(index) | Slot::OwnedByteArray(index) => {
+                self.blobs[index as usize].len()
+            }
+            _ => 0,
+        };
+        let all: usize = self.items(items).iter().map(bytes).sum();
+        items.size.saturating_add(u32::try_from(all).unwrap_or(u32::MAX))
     }
 
     /// The height of a parent of these nodes, or the reason why there can be none.
     pub(super) fn height_above(&self, children: &[NodeId]) -> Result<u8, &'static str> {
         let below = children.iter().map(|&id| self.height(id)).max().unwrap_or(0);
-        if below >= MAX_DEPTH { Err("it is nested too deeply") } else { Ok(below + 1) }
+        above(below)
     }
 
     /// `items` with `new` behind them. The run moves to the end of the arena when something else
@@ -387,7 +422,15 @@ impl<'a> Tree<'a> {
         mut items: Items,
         new: &[NodeId],
     ) -> Result<Items, &'static str> {
-        items.height = items.height.max(self.height_above(new)?);
+        let (mut below, mut more) = (0, 0_u32);
+        for id in new {
+            // Most values hold no others.
+            let (height, inside) = self.height_and_inside(*id);
+            below = below.max(height);
+            more = more.saturating_add(inside);
+        }
+        items.height = items.height.max(above(below)?);
+        items.size = items.size.saturating_add(new.len() as u32).saturating_add(more);
         let end = (items.start + items.len) as usize;
         if items.len + new.len() as u32 <= items.capacity {
             self.children[end..end + new.len()].copy_from_slice(new);
@@ -408,4 +451,9 @@ impl<'a> Tree<'a> {
         items.len += new.len() as u32;
         Ok(items)
     }
+}
+
+/// The height of a parent of nodes of at most the height `below`.
+fn above(below: u8) -> Result<u8, &'static str> {
+    if below >= MAX_DEPTH { Err("it is nested too deeply") } else { Ok(below + 1) }
 }

@@ -1,6 +1,5 @@
 //! Instants as Python writes them: `datetime` objects, key text, the sentinels.
 
-use chrono::NaiveDate;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -9,11 +8,15 @@ use pyo3::types::{
 };
 
 use super::errors::exception;
+use super::offsets::quick_second;
 use crate::interval::Span;
 use crate::timestamp::Timestamp;
 
 /// The UTC second of an aware `datetime`; fractions of a second are cut off.
 pub fn second_of(value: &Bound<'_, PyAny>) -> PyResult<i64> {
+    if let Some(second) = quick_second(value)? {
+        return Ok(Timestamp::from_seconds(second)?.seconds());
+    }
     let py = value.py();
     if !value.is_instance_of::<PyDateTime>() {
         return Err(exception(
@@ -82,13 +85,6 @@ pub fn offset_of(time: &Bound<'_, PyAny>) -> PyResult<Option<i64>> {
     }
     let offset = offset.cast::<PyDelta>()?;
     Ok(Some(i64::from(offset.get_days()) * 86_400 + i64::from(offset.get_seconds())))
-}
-
-/// The second that a UTC clock with these hands shows.
-pub fn wall_second(year: i32, month: u8, day: u8, [hour, minute, second]: [u8; 3]) -> i64 {
-    NaiveDate::from_ymd_opt(year, month.into(), day.into())
-        .and_then(|day| day.and_hms_opt(hour.into(), minute.into(), second.into()))
-        .map_or(i64::MIN / 2, |time| time.and_utc().timestamp())
 }
 
 /// The second that key text names.

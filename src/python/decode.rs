@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use chrono::{Datelike, NaiveDate};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -10,7 +11,8 @@ use pyo3::types::{
     PyByteArray, PyBytes, PyDateTime, PyDict, PyFrozenSet, PyInt, PyList, PySet, PyTuple, PyType,
 };
 
-use super::datetime::{in_zone, offset_of, second_of, wall_second};
+use super::datetime::{in_zone, offset_of, second_of};
+use super::offsets::{offset_on, seconds_to};
 use crate::codec::{Call, DateTimeParts, Node, NodeId, NumpyScalar, Reader, Tree, Zone};
 use crate::codec::{PENDULUM_DATE_TIME, PYDANTIC_DATE_TIME, safe_globals, zones};
 use crate::error::Error;
@@ -82,6 +84,9 @@ fn utc(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     cached(py, &UTC, "pendulum", "UTC")
 }
 
+/// How many zones are kept: more than there are, but not as many as a file may name.
+const MOST_ZONES: usize = 1_024;
+
 /// The zone object of a pendulum datetime, whose name is known from then on; `None` for the zones of other libraries.
 pub fn zone<'py>(py: Python<'py>, zone: &Zone<'_>) -> PyResult<Option<Bound<'py, PyAny>>> {
     static KNOWN: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
@@ -103,6 +108,9 @@ pub fn zone<'py>(py: Python<'py>, zone: &Zone<'_>) -> PyResult<Option<Bound<'py,
         Zone::ZoneInfo(_) | Zone::Utc | Zone::Offset { .. } => return Ok(None),
     };
     let made = class.call1(arguments)?;
+    if known.len() >= MOST_ZONES {
+        known.clear();
+    }
     known.set_item(key, &made)?;
     if let Zone::Timezone(name) = zone {
         zones::know(name);
@@ -110,11 +118,14 @@ pub fn zone<'py>(py: Python<'py>, zone: &Zone<'_>) -> PyResult<Option<Bound<'py,
     Ok(Some(made))
 }
 
+/// A datetime and its zone, `None` if it has none.
+type InZone<'py> = (Bound<'py, PyAny>, Option<Bound<'py, PyAny>>);
+
 /// The pendulum datetime that `parts` describe; `None` if they describe another class's.
-pub fn pendulum<'py>(
+fn pendulum_in_zone<'py>(
     py: Python<'py>,
     parts: &DateTimeParts<'_>,
-) -> PyResult<Option<Bound<'py, PyAny>>> {
+) -> PyResult<Option<InZone<'py>>> {
     let class = match (parts.module, parts.name) {
         PYDANTIC_DATE_TIME => pydantic_date_time(py)?,
         PENDULUM_DATE_TIME => pendulum_date_time(py)?,
@@ -135,9 +146,17 @@ pub fn pendulum<'py>(
         parts.minute,
         parts.second,
         parts.microsecond,
-        zone,
+        &zone,
     );
-    class.call1(arguments).map(Some)
+    Ok(Some((class.call1(arguments)?, zone)))
+}
+
+/// The pendulum datetime that `parts` describe; `None` if they describe another class's.
+pub fn pendulum<'py>(
+    py: Python<'py>,
+    parts: &DateTimeParts<'_>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    Ok(pendulum_in_zone(py, parts)?.map(|(date_time, _)| date_time))
 }
 
 /// The pendulum datetime that `parts` describe, in the pass of a repeated hour and by the rules
@@ -147,17 +166,26 @@ pub fn pendulum_at<'py>(
     parts: &DateTimeParts<'_>,
     time: i64,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let Some(date_time) = pendulum(py, parts)? else { return Ok(None) };
-    let wall = wall_second(
-        parts.year.into(),
-        parts.month,
-        parts.day,
-        [parts.hour, parts.minute, parts.second],
-    );
-    match offset_of(&date_time)? {
-        Some(offset) if wall - offset != time => at_second(date_time, time).map(Some),
+    let Some((date_time, zone)) = pendulum_in_zone(py, parts)? else { return Ok(None) };
+    let Some(zone) = zone else { return Ok(Some(date_time)) };
+    let (day, second_of_day) = wall_clock(parts);
+    let offset = match offset_on(&zone, day)? {
+        Some(offset) => Some(offset),
+        None => offset_of(&date_time)?,
+    };
+    match offset {
+        Some(offset) if seconds_to(day) + second_of_day - offset != time => {
+            at_second(date_time, time).map(Some)
+        }
         _ => Ok(Some(date_time)),
     }
+}
+
+/// The day that a date is, counted from 0001-01-01 as 1, and the second of that day.
+fn wall_clock(parts: &DateTimeParts<'_>) -> (i32, i64) {
+    let day = NaiveDate::from_ymd_opt(parts.year.into(), parts.month.into(), parts.day.into());
+    let [hour, minute, second] = [parts.hour, parts.minute, parts.second].map(i64::from);
+    (day.map_or(0, |day| day.num_days_from_ce()), hour * 3600 + minute * 60 + second)
 }
 
 /// The datetime itself if it shows the second `time`, else the same zone's wall time at `time`.

@@ -19,6 +19,7 @@ use super::record_class::RecordClass;
 use super::records::RecordsBase;
 use super::state::{Binding, SequenceState, Shared};
 use super::store::Store;
+use crate::error::Error;
 use crate::sequence::{Index, Mark, Storage};
 use crate::store::Store as CoreStore;
 
@@ -189,6 +190,24 @@ fn bind(owner: &Bound<'_, PyAny>, state: &SequenceState) -> PyResult<()> {
     };
     state.bind(py, Binding { database: database.unbind(), storage, native, record_class });
     Ok(())
+}
+
+/// The store of a database, whatever it is.
+pub fn store_of(database: &Bound<'_, PyAny>) -> PyResult<Arc<dyn CoreStore>> {
+    match access(database)? {
+        Access::Native(store) => Ok(Arc::clone(store.get().inner())),
+        Access::Methods => Ok(Arc::new(PythonBackend::new(database.clone().unbind()))),
+        Access::None => {
+            let path = database.getattr_opt(intern!(database.py(), "storage_path"))?;
+            let path = path.map_or_else(String::new, |path| path.to_string());
+            Err(Error::Closed { path }.into())
+        }
+    }
+}
+
+/// Tells whether a database is used by its own store.
+pub fn is_native(database: &Bound<'_, PyAny>) -> PyResult<bool> {
+    Ok(matches!(access(database)?, Access::Native(_)))
 }
 
 /// How a sequence gets at the records of its database.

@@ -2,18 +2,19 @@
 
 use std::collections::VecDeque;
 
+use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::errors::is_damage;
 use super::state::{SequenceState, report};
-use crate::codec::gzip;
+use crate::codec::{gzip, in_shares};
 use crate::interval::Span;
 use crate::sequence::Slot;
 
-/// How many values are read from storage at once: few at first, so that looking at one record
-/// reads one, then more.
+/// How many objects are made at once: few at first, so that looking at one record makes one, then
+/// more.
 const FIRST_READ: usize = 1;
-const LARGEST_READ: usize = 512;
+const LARGEST_READ: usize = 2_048;
 
 /// How often a long iteration looks for Ctrl-C.
 const SIGNAL_EVERY: u32 = 1_024;
@@ -27,8 +28,8 @@ pub struct RecordIterator {
     state: Py<SequenceState>,
     next: i64,
     end: i64,
-    /// Pickles read ahead, and the version of the index they belong to.
-    ahead: VecDeque<(i64, crate::Result<Vec<u8>>)>,
+    /// Objects made ahead, which nobody has seen, and the version of the index they belong to.
+    ahead: VecDeque<(i64, PyResult<Py<PyAny>>)>,
     version: u64,
     basis: u64,
     read: usize,
@@ -86,8 +87,8 @@ impl RecordIterator {
                 _ => None,
             };
             let record = match (ahead, state.binding(py)) {
-                (Some((_, pickle)), Some(binding)) => {
-                    state.revive(py, &binding, self.basis, time, pickle.map_err(PyErr::from))
+                (Some((_, made)), Some(binding)) => {
+                    state.revive(py, &binding, self.basis, time, made)
                 }
                 _ => state.record(py, time),
             };
@@ -106,7 +107,7 @@ impl RecordIterator {
         }
     }
 
-    /// Reads and inflates the values of the next stored rows, detached.
+    /// Makes the objects of the next stored rows; reads and inflates their values detached.
     fn read_ahead(&mut self, py: Python<'_>, from: i64) -> PyResult<()> {
         let state = self.state.get();
         let Some(binding) = state.binding(py) else { return Ok(()) };
@@ -125,15 +126,52 @@ impl RecordIterator {
         self.read = (self.read * 4).min(LARGEST_READ);
         self.version = version;
         self.basis = basis;
-        let ahead = &mut self.ahead;
-        py.detach(|| {
+        let pickles = py.detach(|| -> crate::Result<Vec<_>> {
+            let mut stored = Vec::with_capacity(times.len());
             storage.get_many(&times, |at, value| {
-                if let Some(value) = value {
-                    ahead.push_back((times[at], gzip::decode_to_vec(value)));
-                }
-            })
+                stored.extend(value.map(|value| (times[at], value.to_vec())));
+            })?;
+            Ok(in_shares(&stored, |share| {
+                share.iter().map(|(time, stored)| (*time, gzip::decode_to_vec(stored))).collect()
+            }))
         })?;
+        let class = binding.record_class.get();
+        let _paused = (pickles.len() > FEW).then(|| CollectorPause::begin(py)).transpose()?;
+        self.ahead = pickles
+            .into_iter()
+            .map(|(time, pickle)| {
+                let made = pickle.map_err(PyErr::from);
+                (time, made.and_then(|pickle| class.decode(py, time, &pickle)))
+            })
+            .collect();
         Ok(())
+    }
+}
+
+/// Fewer objects than this are made without looking after the garbage collector.
+const FEW: usize = 64;
+
+/// A pause of Python's garbage collector. Of many new objects, all of which are in use, it finds no
+/// garbage, and takes as long as making them.
+struct CollectorPause<'py> {
+    enable: Option<Bound<'py, PyAny>>,
+}
+
+impl<'py> CollectorPause<'py> {
+    fn begin(py: Python<'py>) -> PyResult<Self> {
+        let gc = py.import(intern!(py, "gc"))?;
+        if !gc.call_method0(intern!(py, "isenabled"))?.is_truthy()? {
+            return Ok(Self { enable: None });
+        }
+        gc.call_method0(intern!(py, "disable"))?;
+        Ok(Self { enable: Some(gc.getattr(intern!(py, "enable"))?) })
+    }
+}
+
+impl Drop for CollectorPause<'_> {
+    fn drop(&mut self) {
+        // It has nothing to fail by.
+        let _ = self.enable.take().map(|enable| enable.call0());
     }
 }
 

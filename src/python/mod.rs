@@ -13,9 +13,12 @@ mod decode;
 mod encode;
 mod enter;
 mod errors;
+mod faults;
+mod inspect;
 mod iterator;
 mod metadata;
 mod methods;
+mod offsets;
 mod record_class;
 mod records;
 mod save;
@@ -38,6 +41,10 @@ mod _core {
     use super::decode::{register_type, unpickle};
     #[pymodule_export]
     use super::enter::enter;
+    #[pymodule_export]
+    use super::faults::Faults;
+    #[pymodule_export]
+    use super::inspect::{inspect_metadata, inspect_records, quarantine};
     #[pymodule_export]
     use super::iterator::RecordIterator;
     #[pymodule_export]

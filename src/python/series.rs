@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use numpy::IntoPyArray;
 use pyo3::intern;
@@ -33,7 +32,8 @@ const AGGREGATIONS: [(&str, Aggregation); 9] = [
 ];
 
 /// Return for each of `keys` its values in even intervals of `[start, end)`, as an array; see
-/// `DatabaseRecordProtocolMixin.key_to_array`. `interval` is in microseconds.
+/// `DatabaseRecordProtocolMixin.key_to_array`. `interval` is in microseconds, and `now` the time by
+/// the clock.
 #[pyfunction]
 #[expect(clippy::too_many_arguments, reason = "the parameters of key_to_array")]
 pub fn resample<'py>(
@@ -48,6 +48,7 @@ pub fn resample<'py>(
     boundary: &str,
     align: bool,
     aggregation: Option<&str>,
+    now: &Bound<'py, PyAny>,
 ) -> PyResult<Vec<Bound<'py, PyAny>>> {
     let how = Resampling {
         interval,
@@ -90,8 +91,7 @@ pub fn resample<'py>(
     } else {
         Cow::Borrowed(&columns.times)
     };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
-    let now = i64::try_from(now).unwrap_or(i64::MAX);
+    let now = microsecond_of(now)?;
     (0..asked)
         .map(|column| {
             let rows = columns.rows(column, dropna);

@@ -365,24 +365,26 @@ impl SequenceState {
                 drop(gone);
                 continue;
             };
-            if let Some(record) = self.revive(py, &binding, basis, time, pickle)? {
+            let class = binding.record_class.get();
+            let made = pickle.and_then(|pickle| class.decode(py, time, &pickle));
+            if let Some(record) = self.revive(py, &binding, basis, time, made)? {
                 return Ok(Some(record));
             }
         }
     }
 
-    /// Makes the object of the row at `time` from its pickle, read at `basis`, and keeps it;
-    /// `None` if the row has an object already or has changed since. A pickle that cannot be had
-    /// or read damages the row.
+    /// Keeps the object of the row at `time` that was made from its value, read at `basis`; `None`
+    /// if the row has an object already or has changed since. A value of which none can be made
+    /// damages the row.
     pub fn revive(
         &self,
         py: Python<'_>,
         binding: &Binding,
         basis: u64,
         time: i64,
-        pickle: PyResult<Vec<u8>>,
+        made: PyResult<Record>,
     ) -> PyResult<Option<Record>> {
-        let Some(record) = self.make(py, binding, basis, time, pickle)? else { return Ok(None) };
+        let Some(record) = self.judge(py, binding, basis, time, made)? else { return Ok(None) };
         let kept = self.lock(py).set_live(basis, time, Shared::new(record.clone_ref(py)));
         Ok(kept.is_ok().then_some(record))
     }
@@ -399,7 +401,19 @@ impl SequenceState {
         pickle: PyResult<Vec<u8>>,
     ) -> PyResult<Option<Record>> {
         let class = binding.record_class.get();
-        match pickle.and_then(|pickle| class.decode(py, time, &pickle)) {
+        let made = pickle.and_then(|pickle| class.decode(py, time, &pickle));
+        self.judge(py, binding, basis, time, made)
+    }
+
+    fn judge(
+        &self,
+        py: Python<'_>,
+        binding: &Binding,
+        basis: u64,
+        time: i64,
+        made: PyResult<Record>,
+    ) -> PyResult<Option<Record>> {
+        match made {
             Ok(record) => Ok(Some(record)),
             Err(error) if is_of_value(py, &error) => {
                 let storage = binding.storage.as_ref();

@@ -1,6 +1,7 @@
 //! `_core.Store`: a native store, method by method.
 #![expect(clippy::needless_pass_by_value, reason = "arguments are extracted from Python owned")]
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,10 +13,13 @@ use crate::codec::gzip;
 use crate::error::{Error, Result};
 use crate::store::{
     Batch, Durability, KeyRange, LmdbOptions, LmdbStore, MemoryStore, MetadataChange, Order,
-    Store as CoreStore,
+    Salvage, Store as CoreStore, network_file_system, salvage,
 };
 
 type Pair = (Vec<u8>, Vec<u8>);
+
+/// What was saved, by namespace, and what was lost.
+type Saved = (BTreeMap<Option<String>, u64>, Vec<(usize, String)>);
 
 /// A store of the core: namespaces of ordered keys and values.
 #[pyclass(frozen, module = "eosdb._core")]
@@ -25,9 +29,34 @@ pub struct Store {
 }
 
 impl Store {
+    /// The store `store`, for Python.
+    pub fn new(store: Arc<dyn CoreStore>, read_only: bool) -> Self {
+        Self { store, read_only }
+    }
+
     /// The store itself.
     pub fn inner(&self) -> &Arc<dyn CoreStore> {
         &self.store
+    }
+
+    /// Whether the store refuses changes.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+}
+
+/// The durability that Python calls `name`.
+///
+/// # Errors
+/// [`Error::Invalid`] where there is none.
+pub fn durability_named(name: &str) -> Result<Durability> {
+    match name {
+        "commit" => Ok(Durability::Commit),
+        "interval" => Ok(Durability::Interval),
+        "none" => Ok(Durability::None),
+        other => Err(Error::Invalid(format!(
+            "durability {other:?} is unknown: use 'commit', 'interval' or 'none'"
+        ))),
     }
 }
 
@@ -46,17 +75,7 @@ impl Store {
         durability: &str,
         read_only: bool,
     ) -> PyResult<Self> {
-        let durability = match durability {
-            "commit" => Durability::Commit,
-            "interval" => Durability::Interval,
-            "none" => Durability::None,
-            other => {
-                return Err(Error::Invalid(format!(
-                    "durability {other:?} is unknown: use 'commit', 'interval' or 'none'"
-                ))
-                .into());
-            }
-        };
+        let durability = durability_named(durability)?;
         let options = LmdbOptions { max_map_size, durability, read_only };
         let store = py.detach(|| LmdbStore::open(&path, options))?;
         Ok(Self { store, read_only })
@@ -66,6 +85,30 @@ impl Store {
     #[staticmethod]
     fn lmdb_is_open(py: Python<'_>, path: PathBuf) -> bool {
         py.detach(|| LmdbStore::is_open_here(&path))
+    }
+
+    /// Return the name of the file system of `path` if other machines may use it too.
+    #[staticmethod]
+    fn network_file_system(py: Python<'_>, path: PathBuf) -> Option<&'static str> {
+        py.detach(|| network_file_system(&path))
+    }
+
+    /// List the damaged places of the LMDB file in the directory `path`: page and cause.
+    #[staticmethod]
+    fn lmdb_damage(py: Python<'_>, path: PathBuf) -> PyResult<Vec<(usize, String)>> {
+        let options = LmdbOptions { read_only: true, ..LmdbOptions::default() };
+        let damage = py.detach(|| LmdbStore::damage(&path, options))?;
+        Ok(damage.into_iter().map(|damage| (damage.page, damage.cause)).collect())
+    }
+
+    /// Write what can be read of the damaged LMDB file in `source` into the directory `target`.
+    ///
+    /// Return how many records each namespace has there, and what was lost: page and cause.
+    #[staticmethod]
+    fn lmdb_salvage(py: Python<'_>, source: PathBuf, target: PathBuf) -> PyResult<Saved> {
+        let Salvage { records, damage } = py.detach(|| salvage(&source, &target))?;
+        let damage = damage.into_iter().map(|damage| (damage.page, damage.cause)).collect();
+        Ok((records, damage))
     }
 
     /// Make an empty store in memory.

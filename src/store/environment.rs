@@ -1,30 +1,25 @@
 //! One LMDB environment, shared by all stores of this process that opened its directory: its
 //! map and how it grows, its transactions, and how changes made by others are noticed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process;
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
-};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard, Weak};
 
 use heed::types::Bytes;
 use heed::{CommitOrAbort, MdbError, RoTxn, RwTxn, WithoutTls};
 
+use super::changes::Changes;
 use super::files::{
-    MAP_UNIT, is_full, is_same_file, opening_error, prepare_directory, probe_room, round_up,
+    check_heads, corrupt, found, is_full, is_same_file, opening_error, prepare_directory,
+    probe_room, round_up,
 };
-use super::lmdb::{Durability, LmdbOptions, map_environment, resize_map};
+use super::lmdb::{Durability, LmdbOptions, resize_map};
+use super::mapping::{Env, Mapping, Records, lock, make_environment, read, write};
+use super::structure::{self, Damage};
 use super::{METADATA_KEY, Namespace, check_namespace, conflict};
 use crate::error::{Error, Result};
-
-/// The environment as heed has it. It is never cloned: transactions borrow it.
-pub(super) type Env = heed::Env<WithoutTls>;
-
-/// A database of the environment: one namespace.
-pub(super) type Records<'env> = heed::Database<'env, Bytes, Bytes>;
 
 /// What a write transaction does; tells whether it changed anything. It may be run again.
 pub(super) type Apply<'a> = dyn FnMut(&mut RwTxn<'_>, Records<'_>) -> heed::Result<bool> + 'a;
@@ -48,42 +43,6 @@ pub(super) struct Environment {
     changes: Mutex<Changes>,
 }
 
-/// The map, and what is only valid with it.
-#[derive(Debug)]
-struct Mapping {
-    env: Env,
-    /// The databases opened so far by namespace, the unnamed one under `""`.
-    databases: RwLock<HashMap<String, Records<'static>>>,
-    /// Held from before a transaction that opens a database begins until it ends: LMDB gives two
-    /// such transactions at once the same slot.
-    opening: Mutex<()>,
-}
-
-/// What is known about changes, for [`Environment::generation`].
-#[derive(Debug, Default)]
-struct Changes {
-    /// The newest transaction that is accounted for below, and visible to read transactions.
-    known: usize,
-    /// The transaction that a store of this process is committing just now, or 0.
-    in_flight: usize,
-    /// How often others have, or may have, changed anything.
-    by_others: u64,
-    /// How often stores of this process have changed each namespace.
-    by_us: HashMap<String, u64>,
-}
-
-impl Changes {
-    fn generation(&self, namespace: Namespace<'_>) -> u64 {
-        // Both only grow, so their sum changes if either does.
-        self.by_others + self.by_us.get(namespace.unwrap_or_default()).unwrap_or(&0)
-    }
-
-    /// The generation that transaction `id`, which has not ended yet, builds on.
-    fn before(&self, id: usize, namespace: Namespace<'_>) -> u64 {
-        self.generation(namespace) + u64::from(self.known + 1 < id)
-    }
-}
-
 impl Environment {
     /// Opens the environment in directory `path`, or joins in where this process has it open.
     pub(super) fn open(path: &Path, options: LmdbOptions) -> Result<Arc<Self>> {
@@ -94,20 +53,62 @@ impl Environment {
         {
             return Ok(shared);
         }
+        let environment = Arc::new(Self::map(path.clone(), options)?);
+        if let Some(damage) = environment.damage()?.into_iter().next() {
+            return Err(corrupt(&path, damage));
+        }
+        environments.retain(|_, environment| environment.strong_count() > 0);
+        environments.insert(path, Arc::downgrade(&environment));
+        Ok(environment)
+    }
+
+    /// The places where the file in directory `path` is damaged.
+    pub(super) fn damage_in(path: &Path, options: LmdbOptions) -> Result<Vec<Damage>> {
+        let path = prepare_directory(path, options)?;
+        let environments = lock(&ENVIRONMENTS);
+        if let Some(shared) = environments.get(&path).and_then(Weak::upgrade)
+            && shared.process == process::id()
+        {
+            return shared.damage();
+        }
+        match Self::map(path, options) {
+            Ok(environment) => environment.damage(),
+            Err(Error::Corrupt { page, cause, .. }) => {
+                Ok(vec![Damage { page: usize::try_from(page).unwrap_or(usize::MAX), cause }])
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Maps the file in `path`, a canonical one, without looking at its pages.
+    fn map(path: PathBuf, options: LmdbOptions) -> Result<Self> {
         lock(&ABANDONED).retain(|(abandoned, _)| *abandoned != path);
+        let founded = if options.read_only { Ok(()) } else { found(&path, make_environment) };
+        founded.map_err(|error| opening_error(&path, &error))?;
+        check_heads(&path)?;
         let mapping =
             Mapping::open(&path, options).map_err(|error| opening_error(&path, &error))?;
         let changes = Changes { known: mapping.env.info().last_txn_id, ..Changes::default() };
-        let environment = Arc::new(Self {
-            path: path.clone(),
+        Ok(Self {
+            path,
             options,
             process: process::id(),
             mapping: RwLock::new(Some(mapping)),
             changes: Mutex::new(changes),
-        });
-        environments.retain(|_, environment| environment.strong_count() > 0);
-        environments.insert(path, Arc::downgrade(&environment));
-        Ok(environment)
+        })
+    }
+
+    /// The places where the file is damaged, as far as a transaction that begins now can reach.
+    fn damage(&self) -> Result<Vec<Damage>> {
+        for _ in 0..100 {
+            let found = self.read(None, |env, transaction, _| {
+                Ok(structure::check(&env.try_clone_inner_file()?, transaction.id())?)
+            })?;
+            if let Some(damage) = found {
+                return Ok(damage);
+            }
+        }
+        Err(self.storage_error("others commit faster than it can be looked at"))
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -499,66 +500,10 @@ impl Drop for Environment {
     }
 }
 
-impl Mapping {
-    fn open(path: &Path, options: LmdbOptions) -> heed::Result<Self> {
-        // LMDB maps more where there are more data.
-        let env = match map_environment(path, MAP_UNIT, options) {
-            Err(heed::Error::EnvAlreadyOpened) => {
-                // The last handle is being dropped by another thread.
-                if let Some(closing) = heed::env_closing_event(path) {
-                    closing.wait_timeout(Duration::from_secs(10));
-                }
-                map_environment(path, MAP_UNIT, options)?
-            }
-            outcome => outcome?,
-        };
-        env.clear_stale_readers()?;
-        Ok(Self { env, databases: RwLock::default(), opening: Mutex::default() })
-    }
-
-    /// The namespace's database, `None` if it does not exist.
-    fn database(&self, namespace: Namespace<'_>) -> heed::Result<Option<Records<'static>>> {
-        let known = || read(&self.databases).get(namespace.unwrap_or_default()).copied();
-        if let Some(records) = known() {
-            return Ok(Some(records));
-        }
-        let _opening = lock(&self.opening);
-        if let Some(records) = known() {
-            return Ok(Some(records));
-        }
-        let transaction = self.env.read_txn()?;
-        let opened = self.env.open_databases_and_commit(transaction, |opener, own| {
-            let records = opener.open_database::<Bytes, Bytes>(own, namespace)?;
-            Ok::<_, heed::Error>(records.map_or(CommitOrAbort::Abort(()), CommitOrAbort::Commit))
-        })?;
-        let records = opened.commit();
-        if let Some(records) = records {
-            self.remember(namespace, records);
-        }
-        Ok(records)
-    }
-
-    fn remember(&self, namespace: Namespace<'_>, records: Records<'static>) {
-        write(&self.databases).insert(namespace.unwrap_or_default().to_owned(), records);
-    }
-}
-
 /// What has been tried to get a transaction started.
 #[derive(Debug, Default)]
 struct Recovery {
     readers_cleared: bool,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
-    lock.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
-    lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a write needs of the map.

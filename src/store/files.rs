@@ -2,13 +2,15 @@
 
 use std::fmt::Display;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::process;
 
 use heed::{CompactionOption, MdbError};
 
-use super::environment::Env;
 use super::lmdb::LmdbOptions;
+use super::mapping::Env;
+use super::structure::{self, Damage};
 use crate::error::{Error, Result};
 
 /// Maps have a multiple of this size, in bytes, which every page size divides.
@@ -35,21 +37,79 @@ pub(super) fn prepare_directory(path: &Path, options: LmdbOptions) -> Result<Pat
     }
     if options.read_only {
         // LMDB would create its lock file beside a database that does not exist.
-        path.join("data.mdb").metadata().map_err(|error| match error.kind() {
+        let file = path.join("data.mdb").metadata().map_err(|error| match error.kind() {
             ErrorKind::NotFound => storage(path, "there is no database to read here"),
             _ => storage(path, &error),
         })?;
+        if file.len() == 0 {
+            return Err(storage(path, "there is no database to read here: data.mdb is empty"));
+        }
     } else {
-        fs::create_dir_all(path).map_err(|error| storage(path, &error))?;
+        fs::create_dir_all(path).map_err(|error| match error.kind() {
+            ErrorKind::ReadOnlyFilesystem => storage(path, READ_ONLY_MOUNT),
+            _ => storage(path, &error),
+        })?;
     }
     path.canonicalize().map_err(|error| storage(path, &error))
+}
+
+/// Checks what LMDB uses of the file when it maps it, where there is a file.
+pub(super) fn check_heads(directory: &Path) -> Result<()> {
+    match File::open(directory.join("data.mdb")).and_then(|file| structure::check_heads(&file)) {
+        Ok(sound) => sound.map_err(|damage| corrupt(directory, damage)),
+        Err(_) => Ok(()), // LMDB tells of it
+    }
+}
+
+pub(super) fn corrupt(path: &Path, damage: Damage) -> Error {
+    Error::Corrupt { path: path.to_owned(), page: damage.page as u64, cause: damage.cause }
+}
+
+/// Makes an empty database in `directory` unless there is one, so that it is there as a whole or not
+/// at all: LMDB writes the first pages in place and does not bring them to disk. If the disk fills
+/// up meanwhile, or the power is cut, it would never open the file again.
+///
+/// `make` makes a database in the directory that it is given, and brings it to disk.
+pub(super) fn found(
+    directory: &Path,
+    make: impl FnOnce(&Path) -> heed::Result<()>,
+) -> heed::Result<()> {
+    let data = directory.join("data.mdb");
+    if fs::symlink_metadata(&data).is_ok() {
+        return Ok(());
+    }
+    let place = directory.join(format!("new.{}.tmp", process::id()));
+    match fs::remove_dir_all(&place) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+        _ => fs::create_dir(&place)?,
+    }
+    let outcome = make(&place).and_then(|()| {
+        let new = place.join("data.mdb");
+        match fs::hard_link(&new, &data) {
+            // Another process was faster.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            // Not every file system has links.
+            Err(_) => fs::rename(&new, &data)?,
+            Ok(()) => {}
+        }
+        Ok(())
+    });
+    fs::remove_dir_all(&place)?;
+    outcome?;
+    // The names, too: of the file in its directory, and of that in its own.
+    #[cfg(unix)]
+    for directory in directory.ancestors().take(2) {
+        File::open(directory)?.sync_all()?;
+    }
+    Ok(())
 }
 
 /// What it means that the environment in `directory` did not open.
 pub(super) fn opening_error(directory: &Path, error: &heed::Error) -> Error {
     match error {
         heed::Error::Mdb(MdbError::VersionMismatch | MdbError::Invalid) => {
-            match is_lmdb_file(&directory.join("data.mdb")) {
+            let file = File::open(directory.join("data.mdb"));
+            match file.and_then(|file| structure::has_heads(&file)) {
                 // So it is the lock file that is strange, and somebody holds it.
                 Ok(true) => Error::ForeignProcess { path: directory.to_owned() },
                 Ok(false) => storage(directory, "data.mdb is no LMDB database, or a damaged one"),
@@ -63,21 +123,48 @@ pub(super) fn opening_error(directory: &Path, error: &heed::Error) -> Error {
         heed::Error::Io(cause) if is_full(cause.kind()) => {
             Error::Full { path: directory.display().to_string(), cause: cause.to_string() }
         }
+        heed::Error::Io(cause) if cause.kind() == ErrorKind::ReadOnlyFilesystem => {
+            storage(directory, READ_ONLY_MOUNT)
+        }
         error => storage(directory, error),
     }
 }
 
-/// Tells whether the file begins as LMDB's first page does, in the format that we read.
-fn is_lmdb_file(path: &Path) -> io::Result<bool> {
-    const MAGIC: u32 = 0xBEEF_C0DE;
-    const FORMAT: u32 = 1;
-    // The page's header: its number, as wide as a pointer, and four 16-bit fields.
-    let mut page = [0; size_of::<usize>() + 16];
-    match File::open(path)?.read_exact(&mut page) {
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(false),
-        outcome => outcome?,
+/// What to do where nothing can be written.
+const READ_ONLY_MOUNT: &str =
+    "its file system is mounted read-only: open the database read-only, or mount it writable";
+
+/// The name of the file system that holds `path` if other machines may use it too. LMDB's locks and
+/// its map serve the processes of one machine.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn network_file_system(path: &Path) -> Option<&'static str> {
+    #[allow(clippy::cast_sign_loss, reason = "the number's type differs from machine to machine")]
+    let number = rustix::fs::statfs(path).ok()?.f_type as u64;
+    name_of_network_file_system(number)
+}
+
+/// As above; which one it is, is told on Linux only.
+#[cfg(not(target_os = "linux"))]
+#[must_use]
+pub fn network_file_system(_path: &Path) -> Option<&'static str> {
+    None
+}
+
+/// The numbers are those of statfs(2) and of Linux' `magic.h`.
+#[cfg(target_os = "linux")]
+fn name_of_network_file_system(number: u64) -> Option<&'static str> {
+    match number & 0xffff_ffff {
+        0x6969 => Some("NFS"),
+        0x517B | 0xFF53_4D42 | 0xFE53_4D42 => Some("SMB"),
+        0x0102_1997 => Some("9P"),
+        0x5346_414F | 0x6B41_4653 => Some("AFS"),
+        0x00C3_6400 => Some("Ceph"),
+        0x0BD0_0BD0 => Some("Lustre"),
+        0x6573_5546 => Some("FUSE"),
+        0x786F_4256 => Some("VirtualBox"),
+        _ => None,
     }
-    Ok(page.ends_with(&[MAGIC.to_ne_bytes(), FORMAT.to_ne_bytes()].concat()))
 }
 
 /// Tells whether the system refused to write because there is no room.
@@ -142,4 +229,19 @@ pub(super) fn copy(env: &Env, directory: &Path, compact: bool) -> heed::Result<(
 
 fn storage(path: &Path, cause: &(impl Display + ?Sized)) -> Error {
     Error::Storage { path: path.display().to_string(), cause: cause.to_string() }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_systems_of_other_machines_are_told_by_their_number() {
+        assert_eq!(name_of_network_file_system(0x6969), Some("NFS"));
+        assert_eq!(name_of_network_file_system(0xEF53), None); // ext4
+        assert_eq!(name_of_network_file_system(0x0102_1994), None); // tmpfs
+        // Numbers of 32 bits are widened with their sign.
+        assert_eq!(name_of_network_file_system(0xFFFF_FFFF_FF53_4D42), Some("SMB"));
+        assert_eq!(network_file_system(Path::new("/proc")), None);
+    }
 }

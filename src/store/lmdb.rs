@@ -8,11 +8,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 use heed::types::DecodeIgnore;
 use heed::{EnvFlags, EnvOpenOptions, PutFlags, RwTxn};
 
-use super::environment::{self, Env, Environment, Records, Room};
+use super::environment::{self, Environment, Room};
 use super::files::{self, MAP_UNIT};
+use super::mapping::{Env, Records};
 use super::{
-    Batch, Committed, KeyRange, MAX_KEY_LEN, METADATA_KEY, MetadataChange, Namespace, Order, Store,
-    StoreStats, Visit, VisitKey, check_namespace, ordered_puts,
+    Batch, Committed, Damage, KeyRange, MAX_KEY_LEN, METADATA_KEY, MetadataChange, Namespace,
+    Order, Store, StoreStats, Visit, VisitKey, check_namespace, ordered_puts,
 };
 use crate::error::{Error, Result};
 
@@ -114,6 +115,14 @@ impl LmdbStore {
     #[must_use]
     pub fn is_open_here(path: &Path) -> bool {
         environment::is_open(path)
+    }
+
+    /// The places where the file in the directory `path` is damaged, so that it cannot be opened.
+    ///
+    /// # Errors
+    /// As [`LmdbStore::open`].
+    pub fn damage(path: &Path, options: LmdbOptions) -> Result<Vec<Damage>> {
+        Environment::damage_in(path, options)
     }
 
     /// The canonical path of the directory.

@@ -4,18 +4,27 @@
 //! core asks of storage goes through this trait; everything it changes goes through one
 //! [`Batch`], which is applied as one transaction.
 
+mod changes;
 mod environment;
+mod faulty;
 mod files;
 mod keys;
 mod lmdb;
+mod mapping;
 mod memory;
+mod salvage;
+mod structure;
 
 use std::ops::{Bound, ControlFlow};
 use std::path::Path;
 
+pub use faulty::{Failure, Faults, FaultyStore, Kind, Operation};
+pub use files::network_file_system;
 pub use keys::Keys;
 pub use lmdb::{Durability, LmdbOptions, LmdbStore};
 pub use memory::MemoryStore;
+pub use salvage::{Salvage, salvage};
+pub use structure::Damage;
 
 use crate::error::{Error, Result};
 

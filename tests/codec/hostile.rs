@@ -40,7 +40,7 @@ fn commands_are_refused_by_name() {
 
 #[test]
 fn ways_around_the_names_are_refused() {
-    let attempts: [(&str, &[u8]); 14] = [
+    let attempts: [(&str, &[u8]); 16] = [
         ("getattr as the root", b"\x80\x04cbuiltins\ngetattr\n."),
         ("getattr as a state", b"\x80\x04cuuid\nUUID\n)\x81cbuiltins\ngetattr\nb."),
         ("a dunder", b"\x80\x04cbuiltins\ngetattr\ncpendulum.tz.timezone\nTimezone\nX\x08\0\0\0__dict__\x86R."),
@@ -53,6 +53,8 @@ fn ways_around_the_names_are_refused() {
         ("a large bytearray", b"\x80\x04cbuiltins\nbytearray\nJ\xff\xff\xff\x7f\x85R."),
         ("a large set", b"\x80\x04cbuiltins\nset\ncbuiltins\nrange\nJ\xff\xff\xff\x7f\x85R\x85R."),
         ("a state of a shared zone", b"\x80\x04cpendulum.tz.timezone\nTimezone\nX\x03\0\0\0UTC\x85R}b."),
+        ("a dtype of texts", b"\x80\x04cnumpy\ndtype\nX\x02\0\0\0S8\x89\x88\x87R(K\x03X\x01\0\0\0|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb."),
+        ("a dtype of instants", b"\x80\x04cnumpy\ndtype\nX\x05\0\0\0M8[s]\x89\x88\x87R(K\x03X\x01\0\0\0|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb."),
         ("a dtype of objects", b"\x80\x04cnumpy\ndtype\nX\x02\0\0\0O8\x89\x88\x87R."),
         ("an old instance", b"\x80\x02ccopy_reg\n_reconstructor\ncposix\nsystem\n\x85R."),
     ];
@@ -205,17 +207,11 @@ fn what_spells_out_to_more_than_can_be_read_is_refused() {
     for levels in [8, 30] {
         assert!(refusal(&shared_lists(levels)).contains("spells out"));
     }
-    // Texts, bytes, keys, arguments and states count too.
+    // Texts and bytes count too.
     let text = [b"X\x00\x00\x10\x00".to_vec(), vec![b'x'; 1 << 20]].concat();
     let bytes = [b"B\x00\x00\x10\x00".to_vec(), vec![b'x'; 1 << 20]].concat();
     for large in [text, bytes] {
-        for (before, behind) in [
-            (&b"("[..], &b"t."[..]),
-            (b"](", b"e."),
-            (b"(", b"d."),
-            (b"cdecimal\nDecimal\n(", b"tR."),
-            (b"cuuid\nUUID\n)R(", b"tb."),
-        ] {
+        for (before, behind) in [(&b"("[..], &b"t."[..]), (b"](", b"e."), (b"(", b"d.")] {
             let with = |count: usize| {
                 let parts = [b"\x80\x03", &large[..], b"q\x000", before];
                 [parts.concat(), b"h\x00".repeat(count), behind.to_vec()].concat()
@@ -248,6 +244,91 @@ fn numbers_that_are_larger_than_they_look_are_refused() {
     };
     read(&int(1785)).unwrap();
     assert!(refusal(&int(1786)).contains("more digits"));
+}
+
+#[test]
+fn large_values_are_not_used_over_and_over() {
+    // Hashing a tuple of tuples takes twice as long for each level. Copying is as long as what is
+    // copied, each time.
+    let doubled = b"2\x86".repeat(30);
+    let text = [b"X\0\x20\0\0", &[b'1'; 0x2000][..], b"q\x01"].concat();
+    let list = [b"](", &b"N".repeat(0x2000)[..], b"eq\x01"].concat();
+    let dict = [b"}(", &b"NN".repeat(0x2000)[..], b"uq\x01"].concat();
+    for (before, value, after) in [
+        (&b"}"[..], [b")", &doubled[..]].concat(), b"Ns".to_vec()),
+        (b"(", [b")", &doubled[..]].concat(), b"Nd".to_vec()),
+        (b"\x8f(", [b")", &doubled[..]].concat(), b"\x90".to_vec()),
+        (b"(", [b")", &doubled[..]].concat(), b"\x91".to_vec()),
+        (b"cuuid\nUUID\n)R", [b")", &doubled[..]].concat(), b"Ns".to_vec()),
+        (b"(", list.clone(), b"h\x01\x85q\x020}h\x02Ns0".repeat(0x2000)),
+        (
+            b"c_codecs\nencode\nq\0U\x06latin1q\x02",
+            text.clone(),
+            b"h\0h\x01h\x02\x86R0".repeat(0x2000),
+        ),
+        (b"cdecimal\nDecimal\nq\0", text.clone(), b"h\0h\x01\x85R0".repeat(0x2000)),
+        (b"cbuiltins\nset\nq\0", list, b"h\0h\x01\x85R0".repeat(0x2000)),
+        (b"cuuid\nUUID\nq\0", dict.clone(), b"h\0)\x81h\x01b0".repeat(0x2000)),
+        (b"cuuid\nUUID\nq\0", dict, b"h\0)h\x01\x920".repeat(0x2000)),
+    ] {
+        let cause = refusal(&[b"\x80\x04", before, &value, &after, b"."].concat());
+        assert!(cause.contains("over and over"), "{}: {cause}", before.escape_ascii());
+    }
+    // As often as Python's own pickles refer to values, and much oftener, they may be.
+    let tuple =
+        [&b"("[..], &b"K\x01".repeat(100), b"tq\x01", &b"}h\x01Ns0".repeat(100), b"."].concat();
+    read(&tuple).unwrap();
+    let zones = b"h\0X\x20\0\0\0America/Argentina/ComodRivadavia\x85R0";
+    let zones = [&b"cpendulum.tz.timezone\nTimezone\nq\0"[..], &zones.repeat(1000), b"N."].concat();
+    safe_globals::check(&read(&zones).unwrap()).unwrap();
+}
+
+#[test]
+fn numbers_in_lines_are_those_that_python_writes() {
+    for line in
+        ["I010", "I+1", "I-0", "I 1", "I0x1", "I", "I-", "L01L", "L+1L", "F1e999", "F-1e999"]
+    {
+        let cause = refusal(format!("{line}\n.").as_bytes());
+        assert!(cause.contains("malformed"), "{line}: {cause}");
+    }
+    let float = |line: &str| match read(format!("{line}\n.").as_bytes()).unwrap() {
+        tree if let Node::Float(value) = tree.node(tree.root()) => value,
+        tree => panic!("{line}: {tree:?}"),
+    };
+    assert_eq!(
+        (float("F1e308"), float("F-inf"), float("F-0.0").to_bits()),
+        (1e308, f64::NEG_INFINITY, 1 << 63)
+    );
+    let text = read(b"V\\\\u0041\\u0041\\\n.").unwrap();
+    assert_eq!(text.node(text.root()), Node::Str(r"\\u0041A\"));
+}
+
+#[test]
+fn a_fixed_zone_with_another_state_is_not_recognised() {
+    let zone = |state: &[u8]| {
+        let time = b"cpendulum.datetime\nDateTime\n(M\xe8\x07K\x01K\x01K\0K\0K\0K\0";
+        let zone = b"cpendulum.tz.timezone\nFixedTimezone\nM\x10\x0eX\x01\0\0\0a\x86R";
+        [&time[..], zone, state, b"tR."].concat()
+    };
+    let recognised = |state: &[u8]| {
+        let pickle = zone(state);
+        let tree = read(&pickle).unwrap();
+        tree.date_time(tree.root()).is_some()
+    };
+    let name = b"X\x05\0\0\0_nameX\x01\0\0\0a";
+    let offset = b"X\x07\0\0\0_offsetM\x10\x0e";
+    let delta = b"X\x0a\0\0\0_utcoffsetcdatetime\ntimedelta\nK\0M\x10\x0eK\0\x87R";
+    let state = |parts: &[&[u8]]| [b"}(", &parts.concat()[..], b"ub"].concat();
+    assert!(recognised(b""));
+    assert!(recognised(&state(&[name, offset, delta])));
+    assert!(!recognised(&state(&[name, offset])));
+    assert!(!recognised(&state(&[name, offset, offset])));
+    for (part, other) in [(0, name.len() - 1), (1, offset.len() - 2), (2, delta.len() - 6)] {
+        let mut parts = [name.to_vec(), offset.to_vec(), delta.to_vec()];
+        parts[part][other] ^= 1;
+        let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+        assert!(!recognised(&state(&parts)), "{part}");
+    }
 }
 
 #[test]

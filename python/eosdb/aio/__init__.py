@@ -22,6 +22,7 @@ What reads, writes or computes is done in threads, so that the event loop goes o
 
 from __future__ import annotations
 
+from .damage import repair, verify
 from .data_sequence import DataSequence
 from .databases import LMDBDatabase, MemoryDatabase
 from .mixin import DatabaseRecordMixin, DatabaseRecordProtocolMixin
@@ -32,4 +33,6 @@ __all__ = [
     "DatabaseRecordProtocolMixin",
     "LMDBDatabase",
     "MemoryDatabase",
+    "repair",
+    "verify",
 ]

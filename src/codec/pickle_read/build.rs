@@ -37,6 +37,7 @@ impl<'a> Machine<'a, '_> {
 
     pub(super) fn set_items(&mut self, start: usize) -> Step {
         even(self.stack.len() - start)?;
+        self.hash(start, 2)?;
         let target = self.target(start)?;
         match self.tree.slots[target.index()] {
             Slot::Dict(items) => {
@@ -58,6 +59,7 @@ impl<'a> Machine<'a, '_> {
         let Slot::Set(items) = self.tree.slots[target.index()] else {
             return Err("only sets take elements");
         };
+        self.hash(start, 1)?;
         self.tree.slots[target.index()] = Slot::Set(self.grown(items, start)?);
         self.stack.truncate(start);
         Ok(())
@@ -105,8 +107,8 @@ impl<'a> Machine<'a, '_> {
     }
 
     pub(super) fn float_line(&mut self) -> Step {
-        let text = str::from_utf8(self.line()?).map_err(|_| NO_UTF8)?;
-        self.push(Slot::Float(text.parse().map_err(|_| "a number is malformed")?));
+        let value = text::float(self.line()?)?;
+        self.push(Slot::Float(value));
         Ok(())
     }
 
@@ -191,6 +193,10 @@ impl<'a> Machine<'a, '_> {
         if kwargs.is_some_and(|id| !matches!(self.tree.slots[id.index()], Slot::Dict(_))) {
             return Err("the keyword arguments of a call are no dictionary");
         }
+        let mut size = self.copy(args)?;
+        if let Some(kwargs) = kwargs {
+            size = size.saturating_add(self.copy(kwargs)?);
+        }
         if let Some(slot) = self.plain_value(callable, args).filter(|_| !new) {
             self.push(slot);
             return Ok(());
@@ -204,6 +210,7 @@ impl<'a> Machine<'a, '_> {
             state: None,
             items: Items::default(),
             elements: Items::default(),
+            size,
             height,
             shared: false,
         });
@@ -258,6 +265,7 @@ impl<'a> Machine<'a, '_> {
 
     pub(super) fn build(&mut self) -> Step {
         let state = self.pop()?;
+        self.copy(state)?;
         let Slot::Call(index) = self.tree.slots[self.top()?.index()] else {
             return Err("only a called object can take a state");
         };

@@ -4,12 +4,24 @@ type Parsed<T> = Result<T, &'static str>;
 
 const MALFORMED: &str = "a text is malformed";
 
-/// A decimal integer of up to 64 bits.
+/// A decimal integer of up to 64 bits, as Python writes it. Other forms mean different things to
+/// different unpicklers: a leading zero may stand for octal digits.
 pub(super) fn int(digits: &[u8]) -> Parsed<i64> {
+    if !matches!(digits, b"0" | [b'1'..=b'9', ..] | [b'-', b'1'..=b'9', ..]) {
+        return Err("a number is malformed");
+    }
     str::from_utf8(digits)
         .ok()
         .and_then(|digits| digits.parse().ok())
         .ok_or("a number is malformed or longer than 64 bits")
+}
+
+/// A decimal number. One that is too large is refused, as Python does; infinity has a name.
+pub(super) fn float(line: &[u8]) -> Parsed<f64> {
+    let value = str::from_utf8(line).ok().and_then(|text| text.parse::<f64>().ok());
+    value
+        .filter(|value| value.is_finite() || !line.iter().any(u8::is_ascii_digit))
+        .ok_or("a number is malformed")
 }
 
 /// The quoted `repr` of a Python 2 string, which must be ASCII.
@@ -51,6 +63,12 @@ pub(super) fn raw_unicode(mut bytes: &[u8]) -> Parsed<String> {
         let digits = match (byte, rest.first()) {
             (b'\\', Some(b'u')) => 4,
             (b'\\', Some(b'U')) => 8,
+            // A backslash before anything else stands for itself, and so does what it precedes.
+            (b'\\', Some(&next)) => {
+                text.extend([char::from(byte), char::from(next)]);
+                bytes = &rest[1..];
+                continue;
+            }
             _ => {
                 text.push(char::from(byte));
                 continue;

@@ -1,0 +1,71 @@
+"""Finding what is damaged in a database, without blocking the event loop."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from .. import damage
+from .blocking import BlockingDatabase
+from .threads import in_thread
+
+__all__ = ["repair", "verify"]
+
+
+async def verify(
+    database: Any,
+    namespaces: Iterable[str | None] | None = None,
+    *,
+    progress: Callable[[int, int], object] | None = None,
+) -> damage.VerifyReport:
+    """Look at everything a database holds, as :func:`eosdb.verify` does, in a thread.
+
+    Args:
+        database: An open database, or the directory of an LMDB database.
+        namespaces: Which namespaces to look at; all if not given.
+        progress: Is told, in the thread, how many of how many records were looked at.
+
+    Returns:
+        What was found.
+
+    Raises:
+        StorageError: If there is no database, or it cannot be read at all.
+        InvalidArgumentError: If the database cannot list its namespaces and none are given.
+    """
+    return await in_thread(damage.verify, _blocking(database), namespaces, progress=progress)
+
+
+async def repair(
+    database: Any,
+    target: str | os.PathLike[str] | None = None,
+    namespaces: Iterable[str | None] | None = None,
+    *,
+    progress: Callable[[int, int], object] | None = None,
+) -> damage.RepairReport:
+    """Put aside what cannot be read, as :func:`eosdb.repair` does, in a thread.
+
+    Args:
+        database: An open database, or the directory of an LMDB database.
+        target: A directory that does not exist or is empty, for a repaired copy.
+        namespaces: Which namespaces to look at; all if not given.
+        progress: Is told, in the thread, how many of how many records were looked at.
+
+    Returns:
+        What was done.
+
+    Raises:
+        InvalidArgumentError: If the file is damaged and there is no target, or the target is taken.
+        StorageError: If there is no database, or it cannot be written.
+        ConflictError: If others keep changing what is to be put aside.
+    """
+    blocking = _blocking(database)
+    return await in_thread(damage.repair, blocking, target, namespaces, progress=progress)
+
+
+def _blocking(database: Any) -> Any:
+    """Return the database as a thread can use it."""
+    if isinstance(database, (str, os.PathLike)):
+        return database
+    blocking = getattr(database, "blocking", None)
+    return BlockingDatabase(database) if blocking is None else blocking

@@ -1,0 +1,304 @@
+"""Finding what is damaged in a database, and putting it aside."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from ._core import Store, inspect_metadata, inspect_records, quarantine
+from .errors import ConflictError, InvalidArgumentError
+from .lmdb_database import LMDBDatabase
+
+__all__ = ["Damage", "RepairReport", "VerifyReport", "repair", "verify"]
+
+QUARANTINE: Final = "eosdb_quarantine/"
+"""Before the name of a namespace: the namespace that keeps what could not be read of it."""
+
+Progress = Callable[[int, int], object]
+
+
+@dataclass(frozen=True)
+class Damage:
+    r"""One thing that cannot be read.
+
+    Attributes:
+        cause: What is wrong with it.
+        namespace: The namespace it belongs to; `None` for the unnamed one, and for pages.
+        key: The key of the value, or `None` where it is the metadata or a page. Bytes that are no
+            text are shown as `\xff`.
+        page: The number of the page of the file, or `None` where it is a value.
+    """
+
+    cause: str
+    namespace: str | None = None
+    key: str | None = None
+    page: int | None = None
+
+    def __str__(self) -> str:
+        """Return it as a line of text."""
+        if self.page is not None:
+            return f"page {self.page}: {self.cause}"
+        place = "the unnamed namespace" if self.namespace is None else f"'{self.namespace}'"
+        return f"{place}, {self.key or 'metadata'}: {self.cause}"
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What was looked at, and what is damaged.
+
+    Attributes:
+        records: How many records each namespace has, damaged ones too; of the unnamed one under
+            `None`.
+        damage: What cannot be read, in the order of namespaces and keys.
+        quarantined: How many values each namespace has in quarantine, from earlier repairs.
+    """
+
+    records: dict[str | None, int] = field(default_factory=dict)
+    damage: list[Damage] = field(default_factory=list)
+    quarantined: dict[str | None, int] = field(default_factory=dict)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether everything can be read."""
+        return not self.damage
+
+    def __str__(self) -> str:
+        """Return it as text, a line for each damaged thing."""
+        total = f"{sum(self.records.values()):,} records in {len(self.records)} namespaces"
+        state = "all sound" if self.is_sound else f"{len(self.damage):,} damaged"
+        return "\n".join([f"{total}, {state}", *(f"  {damage}" for damage in self.damage)])
+
+
+@dataclass(frozen=True)
+class RepairReport:
+    """What was put aside, and what was lost.
+
+    Attributes:
+        records: How many records each namespace has now; the unnamed one under `None`.
+        quarantined: What was moved into the quarantine, unchanged.
+        lost: Where the file itself was damaged: what lay on those pages is missing in the copy.
+    """
+
+    records: dict[str | None, int] = field(default_factory=dict)
+    quarantined: list[Damage] = field(default_factory=list)
+    lost: list[Damage] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        """Return it as text, a line for each thing put aside or lost."""
+        total = f"{sum(self.records.values()):,} records in {len(self.records)} namespaces"
+        moved, lost = (
+            f"{len(self.quarantined):,} values put aside",
+            f"{len(self.lost):,} pages lost",
+        )
+        lines = [f"{total}, {moved}, {lost}"]
+        lines += [f"  put aside: {damage}" for damage in self.quarantined]
+        lines += [f"  lost: {damage}" for damage in self.lost]
+        return "\n".join(lines)
+
+
+def verify(
+    database: Any,
+    namespaces: Iterable[str | None] | None = None,
+    *,
+    progress: Progress | None = None,
+) -> VerifyReport:
+    """Look at everything a database holds: the pages of its file, each value, the metadata.
+
+    Nothing is changed. What a record class would refuse although it can be decoded, text in a
+    numeric field for instance, only the sequence can tell (`db_damaged_records()`).
+
+    Args:
+        database: An open database, or the directory of an LMDB database, which is then opened to be
+            read; other processes may use it.
+        namespaces: Which namespaces to look at; all if not given. Databases that cannot list theirs
+            need it.
+        progress: Is told, now and then, how many of how many records were looked at. What it
+            raises ends the work.
+
+    Returns:
+        What was found. `str()` makes it readable.
+
+    Raises:
+        StorageError: If there is no database, or it cannot be read at all.
+        InvalidArgumentError: If the database cannot list its namespaces and none are given.
+    """
+    path = _path_of(database)
+    if path is not None and (damage := _damaged_pages(path)):
+        return VerifyReport(damage=damage)
+    with _opened(database, read_only=True) as opened:
+        records: dict[str | None, int] = {}
+        damaged: list[Damage] = []
+        kept: dict[str | None, int] = {}
+        names, quarantines = _names(opened, namespaces)
+        for namespace, found in _walk(opened, names, progress):
+            records[namespace] = records.get(namespace, 0) + found.rows
+            damaged += found.damage
+        for name in quarantines:
+            kept[name.removeprefix(QUARANTINE) or None] = opened.count_records(namespace=name)
+        return VerifyReport(records, damaged, kept)
+
+
+def repair(
+    database: Any,
+    target: str | os.PathLike[str] | None = None,
+    namespaces: Iterable[str | None] | None = None,
+    *,
+    progress: Progress | None = None,
+) -> RepairReport:
+    """Put aside what cannot be read, so that the rest is sound.
+
+    Values that cannot be decoded, keys that are no timestamps, and metadata that cannot be read are
+    moved, unchanged, into a namespace of their own, `eosdb_quarantine/<namespace>`, which no
+    sequence reads: `database.iterate_records(namespace="eosdb_quarantine/house")` shows them. They
+    are written there before they are deleted; a crash in between leaves them in both places, and
+    the next repair goes on.
+
+    Where the *file* is damaged, a target is needed: what its sound pages hold is copied there.
+    Nobody may use the database meanwhile; the damaged file is left as it is.
+
+    Args:
+        database: An open database, or the directory of an LMDB database, which is then opened.
+        target: A directory that does not exist or is empty. If it is given, a copy there is
+            repaired, and the original is not touched.
+        namespaces: Which namespaces to look at; all if not given.
+        progress: Is told, now and then, how many of how many records were looked at. What it
+            raises ends the work; what was put aside by then stays there.
+
+    Returns:
+        What was done. `str()` makes it readable.
+
+    Raises:
+        InvalidArgumentError: If the file is damaged and there is no target, or the target is taken.
+        StorageError: If there is no database, or it cannot be written.
+        ConflictError: If others keep changing what is to be put aside.
+    """
+    lost: list[Damage] = []
+    if target is not None:
+        target = Path(target)
+        path = _path_of(database)
+        if path is not None and _damaged_pages(path):
+            _, places = Store.lmdb_salvage(path, target)
+            lost = [Damage(cause, page=page) for page, cause in places]
+        else:
+            with _opened(database, read_only=True) as opened:
+                opened.copy_to(target)
+        database = target
+    elif (path := _path_of(database)) is not None and (damage := _damaged_pages(path)):
+        raise InvalidArgumentError(
+            f"the database file in '{path}' is damaged ({damage[0]}): name a target, a new "
+            "directory that will hold what can be read of it"
+        )
+    records: dict[str | None, int] = {}
+    moved: list[Damage] = []
+    with _opened(database, read_only=False) as opened:
+        names, _ = _names(opened, namespaces)
+        for namespace, met in _walk(opened, names, progress):
+            found = _put_aside(opened, namespace, met)
+            moved += found.damage
+            records[namespace] = records.get(namespace, 0) + found.rows - len(found.keys)
+    return RepairReport(records, moved, lost)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What was found in some rows: their number, the damage, and what is needed to move it."""
+
+    rows: int
+    damage: list[Damage]
+    keys: list[bytes]
+    start: bytes | None
+    generation: int
+
+
+_ATTEMPTS: Final = 10
+"""How often a piece is looked at again because somebody changed the namespace meanwhile."""
+
+
+def _put_aside(database: Any, namespace: str | None, found: _Found) -> _Found:
+    for _ in range(_ATTEMPTS):
+        if not found.damage:
+            return found
+        with_metadata = any(damage.key is None for damage in found.damage)
+        try:
+            quarantine(database, namespace, found.keys, with_metadata, found.generation)
+        except ConflictError:
+            found, _next = _look(database, namespace, found.start)
+        else:
+            return found
+    raise ConflictError(f"others keep changing namespace '{namespace}': repair it when they pause")
+
+
+def _walk(
+    database: Any, names: list[str | None], progress: Progress | None
+) -> Iterator[tuple[str | None, _Found]]:
+    """Yield, piece by piece, what is found in the namespaces."""
+    total = sum(database.count_records(namespace=name) for name in names)
+    done = 0
+    for name in names:
+        start: bytes | None = None
+        while True:
+            found, following = _look(database, name, start)
+            done += found.rows
+            if progress is not None:
+                progress(done, max(total, done))
+            yield name, found
+            if following is None:
+                break
+            start = following
+
+
+def _look(database: Any, name: str | None, start: bytes | None) -> tuple[_Found, bytes | None]:
+    rows, generation, following, damaged = inspect_records(database, name, start)
+    damage = [
+        Damage(cause, name, key.decode("utf-8", "backslashreplace")) for key, cause in damaged
+    ]
+    # The unnamed database's metadata are the original's, shared by all: nobody here reads them.
+    if start is None and name is not None and (cause := inspect_metadata(database, name)):
+        damage.insert(0, Damage(cause, name))
+    return _Found(rows, damage, [key for key, _ in damaged], start, generation), following
+
+
+def _names(
+    database: Any, namespaces: Iterable[str | None] | None
+) -> tuple[list[str | None], list[str]]:
+    """Return the namespaces to look at, and those that keep what was put aside."""
+    if namespaces is not None:
+        return list(namespaces), []
+    if not hasattr(database, "namespaces"):
+        raise InvalidArgumentError(
+            f"{type(database).__name__} cannot list its namespaces: name those to look at"
+        )
+    every: list[str] = database.namespaces()
+    names: list[str | None] = [name for name in every if not name.startswith(QUARANTINE)]
+    # The unnamed one is always there; it is of interest where it holds records.
+    if isinstance(database, LMDBDatabase) and _unnamed_records(database):
+        names.insert(0, None)
+    return names, [name for name in every if name.startswith(QUARANTINE)]
+
+
+def _unnamed_records(database: LMDBDatabase) -> bool:
+    return database._store.count(None, None, None) > 0
+
+
+def _path_of(database: Any) -> Path | None:
+    """Return the directory of an LMDB database, `None` for other databases."""
+    if isinstance(database, (str, os.PathLike)):
+        return Path(database)
+    return database.storage_path if isinstance(database, LMDBDatabase) else None
+
+
+def _damaged_pages(path: Path) -> list[Damage]:
+    return [Damage(cause, page=page) for page, cause in Store.lmdb_damage(path)]
+
+
+@contextmanager
+def _opened(database: Any, *, read_only: bool) -> Iterator[Any]:
+    if isinstance(database, (str, os.PathLike)):
+        with LMDBDatabase(database, read_only=read_only) as opened:
+            yield opened
+    else:
+        yield database
