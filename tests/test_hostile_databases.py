@@ -234,9 +234,11 @@ COMPRESSING: Final = ["lmdb", "memory", "aio lmdb", "aio memory"]
 @pytest.mark.parametrize(
     ("kind", "is_inside"),
     [
-        *itertools.product([*KINDS, "coroutines"], [False, True]),
+        *itertools.product(["lmdb", "foreign", "coroutines"], [False, True]),
+        ("memory", True),
         ("aio lmdb", True),
         ("aio memory", False),
+        pytest.param("memory", False, marks=pytest.mark.soak),
         pytest.param("aio lmdb", False, marks=pytest.mark.soak),
         pytest.param("aio memory", True, marks=pytest.mark.soak),
     ],

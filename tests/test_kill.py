@@ -241,9 +241,9 @@ def loose(original: Path) -> Path:
 def test_kill_while_the_file_is_compacted_leaves_the_old_or_the_new_one(loose: Path) -> None:
     program = "killed_programs:compacting_the_file"
     counts = all_or_nothing(
-        loose, program, file_and_content, seed=4, kills=4, afterwards=can_be_compacted
+        loose, program, file_and_content, seed=4, kills=3, afterwards=can_be_compacted
     )
-    assert sum(counts) == 4
+    assert sum(counts) == 3
 
 
 @pytest.mark.soak

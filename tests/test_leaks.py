@@ -266,15 +266,15 @@ MEMORY: Final = 256 * 1024
 """Bytes by which allocators may differ."""
 
 FEW: Final = {
-    "objects": 300,
-    "values": 90,
+    "objects": 240,
+    "values": 60,
     "writing": 120,
-    "copies": 90,
+    "copies": 60,
     "errors": 210,
     "other databases": 150,
     "forks": 18,
     "asyncio": 90,
-    "loading": 3000,
+    "loading": 1800,
 }
 
 
