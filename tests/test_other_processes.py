@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -266,18 +268,26 @@ def test_a_writer_and_three_readers_for_a_minute(tmp_path: Path) -> None:
         assert reader["numbers"] >= 60
 
 
+def stop_while_it_reads(process: int, path: Path) -> None:
+    """Stop a process that reads and reads, now and then, until that is in the middle of it."""
+    chosen = random.Random(1)
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        os.kill(process, signal.SIGSTOP)
+        assert os.WIFSTOPPED(os.waitpid(process, os.WUNTRACED)[1])
+        if reader_slots(path).get(process, NO_TRANSACTION) != NO_TRANSACTION:
+            return
+        os.kill(process, signal.SIGCONT)
+        time.sleep(chosen.uniform(0, 0.003))
+    pytest.fail("it never reads")
+
+
 def test_a_reader_that_is_killed_does_not_keep_old_pages(tmp_path: Path) -> None:
     """Its slot in the table of readers stays; the writer gives it up before the file grows on."""
     with program("overwrite", tmp_path) as writer:
         size = int(ask(writer, 100))
         with program("scan", tmp_path) as reader:
-            for _ in range(1000):
-                os.kill(reader.pid, signal.SIGSTOP)
-                if reader_slots(tmp_path).get(reader.pid, NO_TRANSACTION) != NO_TRANSACTION:
-                    break
-                os.kill(reader.pid, signal.SIGCONT)
-            else:
-                pytest.fail("it never reads")
+            stop_while_it_reads(reader.pid, tmp_path)
             reader.kill()
             reader.wait(20)
         assert reader.pid in reader_slots(tmp_path)
