@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 import os
+import struct
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +21,13 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PATHS = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
 WITH_TESTS = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, _PATHS))}
 """The environment of a process that imports from these tests, and what this one can import."""
+
+PROGRAM = """
+import importlib, sys
+module, name = sys.argv[1].split(":")
+getattr(importlib.import_module(module), name)(*sys.argv[2:])
+"""
+"""Runs the function `module:name` of these tests in a process of its own."""
 
 
 def second_of(instant: datetime | None) -> int:
@@ -249,6 +257,17 @@ def house(database: Any, rows: int = 0, *, start: int = 0, step: int = 3600) -> 
         )
     writer.save()
     return House(database=database)
+
+
+def reader_slots(path: Path) -> dict[int, int]:
+    """Return the processes that have a slot in LMDB's table of readers, with their transactions.
+
+    The table ends LMDB's lock file: of each reader the transaction, all bits of which are set where
+    there is none just now, and the process.
+    """
+    table = (path / "lock.mdb").read_bytes()[-510 * 64 :]
+    slots = (struct.unpack_from("=QI", table, place) for place in range(0, len(table), 64))
+    return {process: transaction for transaction, process in slots if process}
 
 
 def seconds(records: Iterable[Any]) -> list[int]:

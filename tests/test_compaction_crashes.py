@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, get_args
@@ -24,7 +18,8 @@ from compaction_support import (
     rows_of,
     stored_rows,
 )
-from support import WITH_TESTS, ForeignDatabase, when
+from kill_support import all_or_nothing
+from support import ForeignDatabase, when
 
 import eosdb
 from eosdb import ConflictError, DatabaseSettings, LMDBDatabase
@@ -184,39 +179,24 @@ for_good_or_not = pytest.mark.parametrize("stays_down", [True, False])
 @every_way
 @for_good_or_not
 @pytest.mark.parametrize("reads", [True, False])
-def test_another_process_ends_what_crashed(
-    crash_at: int, way: Way, stays_down: bool, reads: bool
-) -> None:
-    crashed_database, _ = crashed(crash_at, way, stays_down=stays_down)
-    nothing_is_lost(stored_rows(crashed_database))
-    database = crashed_database.copied()
-    sequence = Home(database=database)
-    if reads:
-        assert len(rows_of(sequence)) == len(sequence)
-        nothing_is_lost(stored_rows(database))
-    sequence.db_compact()
-    is_whole(database, AFTER)
-    assert rows_of(sequence) == rows_of(Home(database=database))
-    assert Home(database=database).db_compact() == 0
-    is_whole(database, AFTER)
-
-
-@every_crash
-@every_way
-@for_good_or_not
-@pytest.mark.parametrize("reads", [True, False])
-def test_the_same_sequence_ends_what_crashed(
-    crash_at: int, way: Way, stays_down: bool, reads: bool
+@pytest.mark.parametrize("who", ["another process", "the same sequence"])
+def test_what_crashed_is_ended(
+    crash_at: int, way: Way, stays_down: bool, reads: bool, who: str
 ) -> None:
     database, sequence = crashed(crash_at, way, stays_down=stays_down)
+    nothing_is_lost(stored_rows(database))
+    if who == "another process":
+        database = database.copied()
+        sequence = Home(database=database)
     if reads:
         assert len(rows_of(sequence)) == len(sequence)
         nothing_is_lost(stored_rows(database))
     sequence.db_compact()
     is_whole(database, AFTER)
     assert rows_of(sequence) == rows_of(Home(database=database))
-    assert sequence.db_compact() == 0
-    is_whole(database, AFTER)
+    for later in (sequence, Home(database=database)):
+        assert later.db_compact() == 0
+        is_whole(database, AFTER)
 
 
 @every_crash
@@ -282,79 +262,32 @@ def test_what_is_deleted_after_a_crash_stays_away(
 
 # ---- kills --------------------------------------------------------------------------------------
 
-COMPACTING: Final = """
-import sys
-from compaction_support import Home
-import eosdb
-
-with eosdb.LMDBDatabase(sys.argv[1]) as database:
-    print("start", flush=True)
-    Home(database=database).db_compact()
-    print("done", flush=True)
-    sys.stdin.read()
-"""
-
-
-def compact_and_kill(path: Path, seconds: float | None) -> float:
-    """Kill a process so long after it began to compact, or when done; return how long it lived."""
-    with subprocess.Popen(  # noqa: S603  our own interpreter
-        [sys.executable, "-c", COMPACTING, str(path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=WITH_TESTS,
-    ) as child:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "start\n"
-        started = time.perf_counter()
-        if seconds is None:
-            assert child.stdout.readline() == "done\n"
-        else:
-            time.sleep(seconds)
-        lived = time.perf_counter() - started
-        child.kill()
-    assert child.returncode == -signal.SIGKILL
-    return lived
-
 
 def content(path: Path) -> tuple[Rows, list[str | None]]:
     with LMDBDatabase(path) as database:
         sequence = Home(database=database)
         assert len(rows_of(sequence)) == len(sequence) == len(stored_rows(database))
-        return stored_rows(database), cutoffs_of(sequence)
+        cutoffs = cutoffs_of(sequence)
+        assert cutoffs == [None, None] or None not in cutoffs
+        return stored_rows(database), cutoffs
 
 
-def survive(path: Path, seed: int, kills: int) -> tuple[int, int]:
-    """Kill again and again, and compare; return how many kills came before and after the commit."""
-    original, copy = path / "original", path / "copy"
+def kill_compactions(path: Path, seed: int, kills: int) -> tuple[int, int]:
+    """Kill again and again; return how many kills came before and after the commit."""
+    original = path / "original"
     settings = DatabaseSettings(compression_level=0)
     with LMDBDatabase(original, settings=settings) as database:
         fill(Home(database=database), samples(range(0, 20 * DAY, 5 * MINUTE)))
-    before = content(original)
-    assert before[1] == [None, None]
-    shutil.copytree(original, copy)
-    duration = compact_and_kill(copy, None)
-    after = content(copy)
-    assert None not in after[1]
-    assert len(after[0]) < len(before[0])
-    chosen = random.Random(seed)
-    found = []
-    for _ in range(kills):
-        shutil.rmtree(copy)
-        shutil.copytree(original, copy)
-        compact_and_kill(copy, chosen.uniform(0, duration))
-        found.append(content(copy))
-        assert found[-1] in (before, after)
-    return found.count(before), found.count(after)
+    return all_or_nothing(original, "killed_programs:compacting", content, seed=seed, kills=kills)
 
 
 def test_kills_while_compacting_leave_all_tiers_or_none_done(tmp_path: Path) -> None:
-    assert sum(survive(tmp_path, seed=1, kills=4)) == 4
+    assert sum(kill_compactions(tmp_path, seed=1, kills=3)) == 3
 
 
 @pytest.mark.soak
 def test_a_hundred_kills_leave_all_tiers_or_none_done(tmp_path: Path) -> None:
-    before, after = survive(tmp_path, seed=2, kills=100)
+    before, after = kill_compactions(tmp_path, seed=2, kills=100)
     print(f"{before} kills before the commit, {after} after it")  # noqa: T201  for whoever asks
     assert before + after == 100
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import random
 import resource
 import signal
@@ -15,6 +14,7 @@ from typing import Any, Final
 
 import pytest
 from support import WITH_TESTS, ForeignDatabase, House, Reading, house, when
+from system_calls import CANNOT_FILTER, are_known
 
 import eosdb
 from eosdb import DiskFullError, LMDBDatabase, StorageError
@@ -274,42 +274,16 @@ def test_a_database_without_permission_to_write(tmp_path: Path) -> None:
 
 # ---- on disk ------------------------------------------------------------------------------------
 
-
-NUMBERS: Final = {
-    "x86_64": {"fsync": 74, "fdatasync": 75, "msync": 26, "sync_file_range": 277},
-    "aarch64": {"fsync": 82, "fdatasync": 83, "msync": 227, "sync_file_range": 84},
-}
-"""Of the system calls that bring data to the disk, by machine."""
-
 WITHOUT_SYNC: Final = """
-import ctypes, sys
+import sys
 from support import House, house, when
-from test_durability import NUMBERS, pending_in
+from system_calls import forbid_syncing
+from test_durability import pending_in
 import eosdb
-
-# A filter of system calls by which those that synchronise fail with EIO.
-LOAD, IF_EQUAL, RETURN, ALLOW, FAIL = 0x20, 0x15, 0x06, 0x7FFF0000, 0x00050005
-
-class Instruction(ctypes.Structure):
-    _fields_ = [("code", ctypes.c_uint16), ("true", ctypes.c_uint8), ("false", ctypes.c_uint8),
-                ("value", ctypes.c_uint32)]
-
-class Program(ctypes.Structure):
-    _fields_ = [("length", ctypes.c_uint16), ("instructions", ctypes.POINTER(Instruction))]
-
-def forbid_syncing(numbers):
-    code = [(LOAD, 0, 0, 0)]
-    code += [(IF_EQUAL, len(numbers) - i, 0, number) for i, number in enumerate(numbers)]
-    code += [(RETURN, 0, 0, ALLOW), (RETURN, 0, 0, FAIL)]
-    program = Program(len(code), (Instruction * len(code))(*code))
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    # PR_SET_NO_NEW_PRIVS, then PR_SET_SECCOMP with SECCOMP_MODE_FILTER
-    if prctl(38, 1, 0, 0, 0) or prctl(22, 2, ctypes.byref(program)):
-        raise SystemExit(77)
 
 with eosdb.LMDBDatabase(sys.argv[1], durability=sys.argv[2]) as database:
     sequence = house(database, 10)
-    forbid_syncing(list(NUMBERS[sys.argv[3]].values()))
+    forbid_syncing()
     sequence.update_value(when(0), note="not on disk")
     pending = pending_in(sequence)
     try:
@@ -327,17 +301,16 @@ def test_a_commit_is_synchronised_before_it_returns(
     durability: str, syncs: bool, tmp_path: Path
 ) -> None:
     """Where the system refuses to synchronise, a commit fails: so it does synchronise."""
-    machine = platform.machine()
-    if sys.platform != "linux" or machine not in NUMBERS:
+    if not are_known():
         pytest.skip("system calls are filtered on Linux only")
     child = subprocess.run(  # noqa: S603  our own interpreter
-        [sys.executable, "-c", WITHOUT_SYNC, str(tmp_path), durability, machine],
+        [sys.executable, "-c", WITHOUT_SYNC, str(tmp_path), durability],
         capture_output=True,
         text=True,
         check=False,
         env=WITH_TESTS,
     )
-    if child.returncode == 77:
+    if child.returncode == CANNOT_FILTER:
         pytest.skip("this process may not filter system calls")
     assert child.returncode == 0, child.stderr
     assert child.stdout == "saved\n" if not syncs else "Input/output error" in child.stdout

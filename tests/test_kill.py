@@ -1,67 +1,25 @@
-"""A process that is killed has lost nothing that it committed, and left nothing half done."""
+"""A process that is killed has lost nothing that it committed, and left nothing half done.
+
+Compactions are killed in `test_compaction_crashes`.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import random
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import pytest
-from support import WITH_TESTS, House, house, when
+from kill_support import all_or_nothing, delay, kill, works
+from killed_programs import CHANGES, UNCOMPRESSED, Content, applied, small_changes
+from support import House, house, when
 
-import eosdb
-from eosdb import DatabaseSettings, LMDBDatabase
+from eosdb import LMDBDatabase, StorageError
 
-STEPS: Final = 10_000
-
-SAVING: Final = """
-import sys
-from test_kill import steps
-import eosdb
-
-with eosdb.LMDBDatabase(sys.argv[1]) as database:
-    for number in steps(database, int(sys.argv[2]), int(sys.argv[3])):
-        print("committed", number, flush=True)
-"""
-"""A process that saves, and reports every commit."""
-
-Content = dict[int, tuple[float | None, str | None]]
-
-
-def changes(seed: int, number: int) -> Content:
-    """What the save of this number writes; `(None, None)` deletes."""
-    chosen = random.Random(seed * STEPS + number)
-    rows: Content = {}
-    for second in chosen.sample(range(400), chosen.randint(1, 40)):
-        text = "x" * chosen.choice([0, 10, 3000])
-        rows[second] = (None, None) if chosen.random() < 0.3 else (float(number), text)
-    # At a second of its own, so that no two states are equal.
-    rows[1_000_000 + number % 2] = (float(number), "last")
-    return rows
-
-
-def applied(content: Content, seed: int, number: int) -> Content:
-    """The content after this save."""
-    after = content | changes(seed, number)
-    return {second: row for second, row in after.items() if row != (None, None)}
-
-
-def steps(database: LMDBDatabase, seed: int, start: int) -> Iterator[int]:
-    """Save on and on, and yield the number of each save that is done."""
-    sequence = House(database=database)
-    for number in range(start, STEPS):
-        for second, (power_w, note) in changes(seed, number).items():
-            if power_w is None:
-                sequence.delete_by_datetime(when(second), when(second + 1))
-            else:
-                sequence.update_value(when(second), power_w=power_w, note=note)
-        sequence.save()
-        yield number
+MIB: Final = 1024**2
 
 
 def read(path: Path) -> Content:
@@ -73,95 +31,226 @@ def read(path: Path) -> Content:
         return content
 
 
-def kill_while_saving(path: Path, seed: int, start: int, seconds: float) -> list[int]:
-    """Kill a saving process after a while; return the saves it reported."""
-    with subprocess.Popen(  # noqa: S603  our own interpreter
-        [sys.executable, "-c", SAVING, str(path), str(seed), str(start)],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=WITH_TESTS,
-    ) as child:
-        assert child.stdout is not None
-        # The clock starts with the first save: before it Python is starting.
-        reported = child.stdout.readline()
-        time.sleep(seconds)
-        child.kill()
-        reported += child.stdout.read()
-    assert child.returncode == -signal.SIGKILL
-    # A last line that is cut short was no report.
-    lines = [line for line in reported.splitlines(keepends=True) if line.endswith("\n")]
-    return [int(line.split()[1]) for line in lines]
+# ---- saves one after the other ------------------------------------------------------------------
 
 
-def survive(path: Path, seed: int, kills: int, longest: float) -> int:
-    """Kill again and again, and compare; return how many saves there were."""
-    content: Content = {}
-    chosen = random.Random(seed)
-    done = 0
-    for _ in range(kills):
-        reported = kill_while_saving(path, seed, done, chosen.uniform(0, longest))
-        assert reported == list(range(done, done + len(reported)))
-        for number in reported:
-            content = applied(content, seed, number)
-        done += len(reported)
-        found = read(path)
-        if found != content:
+class Saved:
+    """What a database that processes save to must hold.
+
+    Attributes:
+        path: The database.
+        changes: What the save of a number changes.
+        content: What it holds.
+        done: How many saves were done.
+    """
+
+    def __init__(self, path: Path, changes: Callable[[int], Content]) -> None:
+        self.path = path
+        self.changes = changes
+        self.content: Content = {}
+        self.done = 0
+
+    def holds(self, lines: list[str]) -> None:
+        """Check that it holds the saves that were reported, and at most one that was not yet."""
+        assert lines == [str(n) for n in range(self.done, self.done + len(lines))]
+        for _ in lines:
+            self._follow()
+        found = read(self.path)
+        if found != self.content:
             # The save that was under way was whole, and not yet reported.
-            content = applied(content, seed, done)
-            done += 1
-        assert found == content
-    return done
+            self._follow()
+        assert found == self.content
+        works(self.path)
+
+    def _follow(self) -> None:
+        self.content = applied(self.content, self.changes(self.done))
+        self.done += 1
+
+
+def kill_savers(path: Path, seed: int, kills: int, longest: float) -> int:
+    """Kill again and again, each going on where the last ended; return how many saves were done."""
+    saved = Saved(path, lambda number: small_changes(seed, number))
+    chosen = random.Random(seed)
+    for _ in range(kills):
+        arguments = (path, "small", seed, saved.done)
+        killed = kill("killed_programs:saving", *arguments, after=delay(chosen, longest))
+        saved.holds(killed.lines)
+    return saved.done
 
 
 def test_kill_while_saving_loses_nothing_that_was_committed(tmp_path: Path) -> None:
-    assert survive(tmp_path, seed=1, kills=6, longest=0.15) >= 6
+    assert kill_savers(tmp_path / "db", seed=1, kills=5, longest=0.15) >= 5
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(2, 6))
 def test_hundreds_of_kills_lose_nothing_that_was_committed(seed: int, tmp_path: Path) -> None:
-    assert survive(tmp_path, seed, kills=100, longest=0.3) >= 100
+    assert kill_savers(tmp_path / "db", seed, kills=100, longest=0.3) >= 100
 
 
-COMPACTING: Final = """
-import sys
-from support import House
-import eosdb
+def kill_where_the_map_grows(path: Path, seed: int, kills: int, longest: float) -> int:
+    """Kill again and again, each time a process that began anew; return the largest file."""
+    chosen = random.Random(seed)
+    largest = 0
+    for turn in range(kills):
+        saved = Saved(path, lambda number, turn=turn: CHANGES["large"](turn, number))  # type: ignore[misc]
+        arguments = (path, "large", turn, 0)
+        killed = kill("killed_programs:saving", *arguments, after=delay(chosen, longest))
+        saved.holds(killed.lines)
+        largest = max(largest, (path / "data.mdb").stat().st_size)
+        shutil.rmtree(path)
+    return largest
 
-with eosdb.LMDBDatabase(sys.argv[1]) as database:
-    print("start", flush=True)
-    print(House(database=database).db_compact(), flush=True)
-"""
+
+def test_kill_while_the_map_grows_loses_nothing(tmp_path: Path) -> None:
+    assert kill_where_the_map_grows(tmp_path / "db", seed=3, kills=3, longest=0.2) > 2 * MIB
 
 
-def compacted_or_not(path: Path) -> tuple[int, object]:
+@pytest.mark.soak
+def test_hundreds_of_kills_while_the_map_grows(tmp_path: Path) -> None:
+    largest = kill_where_the_map_grows(tmp_path / "db", seed=2, kills=300, longest=0.3)
+    print(f"the largest file: {largest} bytes")  # noqa: T201  for whoever asks
+    assert largest > 8 * MIB
+
+
+def kill_closers(path: Path, durability: str, seed: int, kills: int) -> int:
+    """Kill again and again while databases are opened, saved to and closed."""
+    saved = Saved(path, lambda number: small_changes(seed, number))
+    chosen = random.Random(seed)
+    for _ in range(kills):
+        arguments = (path, durability, seed, saved.done)
+        killed = kill("killed_programs:closing", *arguments, after=delay(chosen, 0.1))
+        saved.holds(killed.lines)
+    return saved.done
+
+
+@pytest.mark.parametrize("durability", ["commit", "interval"])
+def test_kill_while_closing_loses_nothing_that_was_committed(
+    durability: str, tmp_path: Path
+) -> None:
+    assert kill_closers(tmp_path / "db", durability, seed=1, kills=2) >= 2
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("durability", ["commit", "interval"])
+def test_hundreds_of_kills_while_closing(durability: str, tmp_path: Path) -> None:
+    assert kill_closers(tmp_path / "db", durability, seed=2, kills=300) >= 300
+
+
+# ---- new databases ------------------------------------------------------------------------------
+
+
+def begun(path: Path, number: int) -> bool:
+    """Check that a database can be used however far its first opening came; tell whether it was."""
+    # To read, there may be nothing yet, and LMDB says so.
+    with contextlib.suppress(StorageError), LMDBDatabase(path, read_only=True) as database:
+        assert House(database=database).db_count_records() in {0, 1}
+    content = read(path)
+    assert content in ({}, {number: (1.0, "new")})
+    works(path)
+    return bool(content)
+
+
+def kill_beginners(folder: Path, seed: int, kills: int) -> int:
+    """Kill again and again while new databases are made; return how many were complete."""
+    chosen = random.Random(seed)
+    complete = 0
+    for _ in range(kills):
+        folder.mkdir()
+        killed = kill("killed_programs:beginning", folder, after=delay(chosen, 0.02))
+        assert killed.lines == [str(n) for n in range(len(killed.lines))]
+        made = sorted(int(path.name) for path in folder.iterdir())
+        assert len(made) - len(killed.lines) in {0, 1}
+        for number in made:
+            assert begun(folder / str(number), number) or number >= len(killed.lines)
+        complete += len(killed.lines)
+        shutil.rmtree(folder)
+    return complete
+
+
+def test_kill_while_a_new_database_is_made_leaves_one_that_opens(tmp_path: Path) -> None:
+    assert kill_beginners(tmp_path / "databases", seed=1, kills=4) > 0
+
+
+@pytest.mark.soak
+def test_hundreds_of_kills_while_new_databases_are_made(tmp_path: Path) -> None:
+    complete = kill_beginners(tmp_path / "databases", seed=2, kills=400)
+    print(f"{complete} databases were complete")  # noqa: T201  for whoever asks
+    assert complete > 100
+
+
+# ---- one change, done or not --------------------------------------------------------------------
+
+
+@pytest.fixture
+def original(tmp_path: Path) -> Path:
+    """A database of ten thousand hours."""
+    path = tmp_path / "databases" / "original"
+    with LMDBDatabase(path, settings=UNCOMPRESSED, durability="none") as database:
+        house(database, 10_000)
+    return path
+
+
+REMOVALS: Final = ["vacuuming", "deleting"]
+
+
+@pytest.mark.parametrize("program", REMOVALS)
+def test_kill_while_rows_are_deleted_leaves_all_or_none(program: str, original: Path) -> None:
+    assert sum(all_or_nothing(original, f"killed_programs:{program}", read, seed=1, kills=2)) == 2
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("program", REMOVALS)
+def test_hundreds_of_kills_while_rows_are_deleted(program: str, original: Path) -> None:
+    before, after = all_or_nothing(original, f"killed_programs:{program}", read, seed=2, kills=300)
+    print(f"{before} kills before the commit, {after} after it")  # noqa: T201  for whoever asks
+    assert min(before, after) > 10
+
+
+def file_and_content(path: Path) -> tuple[int, Content]:
+    return (path / "data.mdb").stat().st_size, read(path)
+
+
+def can_be_compacted(path: Path) -> None:
+    """Check that what an interrupted `compact()` leaves behind does not disturb the next one."""
+    beside = {entry.name for entry in path.parent.iterdir()}
+    assert beside - {f"{path.name}_compact_tmp"} == {"original", path.name}
+    assert {entry.name for entry in path.iterdir()} <= {"data.mdb", "lock.mdb"}
+    content = read(path)
     with LMDBDatabase(path) as database:
+        file = path / "data.mdb"
+        before = file.stat().st_ino
+        database.compact()
+        assert database.is_open
+        # In one step: there is no moment at which the file is neither the old nor the new one.
+        assert file.stat().st_ino != before
+    assert read(path) == content
+    assert {entry.name for entry in path.parent.iterdir()} == {"original", path.name}
+
+
+@pytest.fixture
+def loose(original: Path) -> Path:
+    """A database with many free pages."""
+    with LMDBDatabase(original) as database:
         sequence = House(database=database)
-        return len(sequence), sequence._db_get_compact_state(eosdb.to_duration("15 minutes"))
+        sequence.delete_by_datetime(when(2000 * 3600), when(9000 * 3600))
+        sequence.save()
+    return original
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_kill_while_compacting_leaves_all_or_nothing_done(seed: int, tmp_path: Path) -> None:
-    """Of each tier, that is: it is one transaction."""
-    with LMDBDatabase(tmp_path, settings=DatabaseSettings(compression_level=0)) as database:
-        house(database, 4000, step=60)
-    delay = 0.02 * seed
-    with subprocess.Popen(  # noqa: S603  our own interpreter
-        [sys.executable, "-c", COMPACTING, str(tmp_path)],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=WITH_TESTS,
-    ) as child:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "start\n"
-        try:
-            child.wait(delay)
-        except subprocess.TimeoutExpired:
-            child.kill()
-    # 3999 minutes, of which the last 120 stay as they are.
-    count, cutoff = compacted_or_not(tmp_path)
-    if cutoff is None:
-        assert count == 4000
-    else:
-        assert cutoff == "19700103T163000Z"
-        assert count == 3870 // 15 + 130
+def test_kill_while_the_file_is_compacted_leaves_the_old_or_the_new_one(loose: Path) -> None:
+    program = "killed_programs:compacting_the_file"
+    counts = all_or_nothing(
+        loose, program, file_and_content, seed=4, kills=3, afterwards=can_be_compacted
+    )
+    assert sum(counts) == 3
+
+
+@pytest.mark.soak
+def test_hundreds_of_kills_while_the_file_is_compacted(loose: Path) -> None:
+    program = "killed_programs:compacting_the_file"
+    before, after = all_or_nothing(
+        loose, program, file_and_content, seed=5, kills=400, afterwards=can_be_compacted
+    )
+    print(f"{before} times the old file, {after} times the new one")  # noqa: T201  for whoever asks
+    assert min(before, after) > 10

@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
+import json
 import os
+import random
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import lmdb
 import pytest
-from support import House, Reading, when
+from support import PROGRAM, WITH_TESTS, House, Reading, reader_slots, when
 from upstream_format import FLAGS, environment, put, read_values
 
 import eosdb
 from eosdb import LMDBDatabase
 
 NAMESPACE: Final = "house"
+NO_TRANSACTION: Final = 2**64 - 1
 
 
 @contextmanager
-def process(script: str, path: Path) -> Iterator[subprocess.Popen[str]]:
+def process(script: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
     """Run a script that answers every line it reads with one that it prints."""
     with subprocess.Popen(  # noqa: S603  our own interpreter
-        [sys.executable, "-c", script, str(path)],
+        [sys.executable, "-c", script, *map(str, arguments)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        env=WITH_TESTS,
     ) as started:
         try:
             yield started
@@ -44,11 +50,14 @@ def ask(child: subprocess.Popen[str], line: object) -> str:
     return child.stdout.readline().strip()
 
 
-def end(child: subprocess.Popen[str]) -> None:
-    """Have the process end by itself."""
+def end(child: subprocess.Popen[str]) -> str:
+    """Have the process end by itself, and return what it says then."""
     assert child.stdin is not None
+    assert child.stdout is not None
     child.stdin.close()
+    said = child.stdout.read()
     assert child.wait(20) == 0
+    return said
 
 
 def key(second: int) -> bytes:
@@ -131,7 +140,7 @@ def test_after_a_process_with_another_lmdb_was_killed_it_opens(tmp_path: Path) -
 
 WRITER: Final = """
 import sys
-from support import House, Reading, when
+from support import PROGRAM, WITH_TESTS, House, Reading, reader_slots, when
 import eosdb
 with eosdb.LMDBDatabase(sys.argv[1]) as db:
     house = House(database=db)
@@ -151,9 +160,8 @@ with eosdb.LMDBDatabase(sys.argv[1]) as db:
 
 
 @pytest.fixture
-def writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[str]]:
+def writer(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A process that changes the house on request, and saves."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     with process(WRITER, tmp_path) as child:
         for second in range(10):
             assert ask(child, f"update {second} {second}.0") == "done"
@@ -215,6 +223,79 @@ def test_a_record_that_both_insert_is_refused_to_the_second(
         assert ask(writer, "update 50 50.0") == "done"
         with pytest.raises(eosdb.DuplicateRecordError, match="19700101T000050Z"):
             house.db_insert_record(Reading(date_time=when(50)))
+
+
+# ---- four processes -----------------------------------------------------------------------------
+
+READERS: Final = ["read", "read_in_a_child", "read_asynchronously"]
+
+
+@contextmanager
+def program(name: str, path: Path, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """Run a program of `torn_reads` that has started."""
+    with process(PROGRAM, f"torn_reads:{name}", path, *arguments) as started:
+        assert started.stdout is not None
+        assert started.stdout.readline() == "start\n"
+        yield started
+
+
+def read_and_write(path: Path, seconds: float) -> list[dict[str, Any]]:
+    """Let a writer and three readers work for so long; return what the readers have seen."""
+    with ExitStack() as stack:
+        writer = stack.enter_context(program("write", path, seconds))
+        readers = [stack.enter_context(program(name, path)) for name in READERS]
+        last = int(ask(writer, "begin"))
+        end(writer)
+        seen = [json.loads(end(reader)) for reader in readers]
+    # The map has grown under the readers.
+    assert (path / "data.mdb").stat().st_size > 1024**2
+    for reader in seen:
+        assert reader["last"] == last
+        assert len(reader["reads"]) == 7
+    return seen
+
+
+def test_a_writer_and_three_readers(tmp_path: Path) -> None:
+    for reader in read_and_write(tmp_path, 3):
+        # The first of them when it started, the last when the writer had ended.
+        assert reader["numbers"] >= 2
+
+
+@pytest.mark.soak
+def test_a_writer_and_three_readers_for_a_minute(tmp_path: Path) -> None:
+    for name, reader in zip(READERS, read_and_write(tmp_path, 60), strict=True):
+        print(name, reader)  # noqa: T201  for whoever asks
+        assert reader["numbers"] >= 60
+
+
+def stop_while_it_reads(process: int, path: Path) -> None:
+    """Stop a process that reads and reads, now and then, until that is in the middle of it."""
+    chosen = random.Random(1)
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        os.kill(process, signal.SIGSTOP)
+        assert os.WIFSTOPPED(os.waitpid(process, os.WUNTRACED)[1])
+        if reader_slots(path).get(process, NO_TRANSACTION) != NO_TRANSACTION:
+            return
+        os.kill(process, signal.SIGCONT)
+        time.sleep(chosen.uniform(0, 0.003))
+    pytest.fail("it never reads")
+
+
+def test_a_reader_that_is_killed_does_not_keep_old_pages(tmp_path: Path) -> None:
+    """Its slot in the table of readers stays; the writer gives it up before the file grows on."""
+    with program("overwrite", tmp_path) as writer:
+        size = int(ask(writer, 100))
+        with program("scan", tmp_path) as reader:
+            stop_while_it_reads(reader.pid, tmp_path)
+            reader.kill()
+            reader.wait(20)
+        assert reader.pid in reader_slots(tmp_path)
+        # 200 KiB each, in pages that are not used again while somebody may read those before.
+        sizes = [int(ask(writer, 50)) for _ in range(4)]
+        assert reader.pid not in reader_slots(tmp_path)
+        assert sizes[-1] == sizes[-2] <= 4 * size
+        end(writer)
 
 
 # ---- a fork -------------------------------------------------------------------------------------

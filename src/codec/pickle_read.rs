@@ -127,7 +127,13 @@ impl<'a> Machine<'a, '_> {
     fn run(&mut self) -> Step<NodeId> {
         loop {
             match self.byte()? {
-                op::STOP => return self.pop(),
+                op::STOP => {
+                    let root = self.pop()?;
+                    return match self.tree.spelled_out(root) {
+                        Some(size) if size > MAX_DECODED as u64 => Err(REPETITIVE),
+                        _ => Ok(root),
+                    };
+                }
                 op::PROTO => self.protocol()?,
                 op::FRAME => self.frame()?,
                 op::MARK => {
@@ -493,6 +499,7 @@ const UNDERFLOW: &str = "a value is missing";
 const NO_MARK: &str = "a mark is missing";
 const NO_UTF8: &str = "a text is no UTF-8";
 const NO_ASCII: &str = "a Python 2 string is no ASCII";
+const REPETITIVE: &str = "its parts occur so often that it spells out to more than 64 MiB";
 const RECURSIVE: &str = "a container changes after it was referenced, so it may hold itself";
 const REPEATED: &str = "it uses large values over and over";
 

@@ -30,6 +30,10 @@ pub fn is_safe(module: &str, name: &str) -> bool {
     kind(module, name) != Kind::Refused
 }
 
+/// The most digits that a decimal may have before or behind its point: half of those that Python
+/// shows of an integer.
+const LONGEST_DECIMAL: usize = 2000;
+
 /// How a name may be used.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -39,6 +43,8 @@ enum Kind {
     /// A class or function that may be called. Some give out shared objects, which no state may
     /// change.
     Stateless,
+    /// A number in text, which must not be huge.
+    Decimal,
     /// A dictionary that may be filled.
     Mapping,
     /// Only as the reader knows it, never to be called in another form.
@@ -58,8 +64,8 @@ fn kind(module: &str, name: &str) -> Kind {
         | ("datetime", "datetime" | "date" | "time" | "timedelta" | "timezone")
         | ("zoneinfo", "ZoneInfo")
         | ("builtins", "complex" | "range" | "slice")
-        | ("decimal", "Decimal")
         | ("uuid", "SafeUUID") => Kind::Stateless,
+        ("decimal", "Decimal") => Kind::Decimal,
         ("pendulum.tz.timezone", "FixedTimezone")
         | ("pendulum.duration" | "pydantic_extra_types.pendulum_dt", "Duration")
         | ("pendulum.interval", "Interval")
@@ -119,6 +125,9 @@ fn check_call(tree: &Tree, id: NodeId, call: &Call) -> Result<()> {
         match kind(module, name) {
             Kind::Allowed => true,
             Kind::Refused => false,
+            Kind::Decimal => tree
+                .plain_call(id)
+                .is_some_and(|call| call.state.is_none() && is_number(tree, call.args)),
             Kind::Recognised => tree.numpy_scalar(id).is_some() || tree.numpy_dtype(id).is_some(),
             kind => {
                 call.elements.is_empty()
@@ -128,6 +137,23 @@ fn check_call(tree: &Tree, id: NodeId, call: &Call) -> Result<()> {
         }
     };
     if accepted { Ok(()) } else { Err(refuse(module, name)) }
+}
+
+/// Whether these are the arguments of a decimal that is as long as it looks: of `1E+999999999` an
+/// integer would take all memory.
+fn is_number(tree: &Tree, args: NodeId) -> bool {
+    let Node::Tuple(args) = tree.node(args) else { return false };
+    args.iter().all(|arg| match tree.node(*arg) {
+        Node::Str(text) if text.len() > LONGEST_DECIMAL => false,
+        Node::Str(text) => text.rsplit_once(['e', 'E']).is_none_or(|(_, exponent)| {
+            exponent
+                .trim()
+                .parse::<i32>()
+                .is_ok_and(|exponent| exponent.unsigned_abs() as usize <= LONGEST_DECIMAL)
+        }),
+        Node::Int(_) | Node::BigInt(_) | Node::Float(_) => true,
+        _ => false,
+    })
 }
 
 fn is_getattr(tree: &Tree, id: NodeId) -> bool {

@@ -3,13 +3,17 @@
 //! The arena is a directed acyclic graph: values that Python shared are one node with several
 //! parents. The reader refuses cycles and nesting deeper than [`MAX_DEPTH`], so recursion over
 //! children ends. A small pickle can describe exponentially many paths, though: a consumer that
-//! builds objects keeps one per [`NodeId`], which also keeps Python's sharing.
+//! builds objects keeps one per [`NodeId`], which also keeps Python's sharing. What shows or copies
+//! the objects later does not: so the reader also bounds [`Tree::spelled_out`].
 
 use super::number_place::NumberPlace;
 use crate::error::{Error, Result};
 
 /// The deepest nesting of containers and calls that is read.
 pub const MAX_DEPTH: u8 = 128;
+
+/// Texts from this length on, in bytes, are large enough to be counted where they repeat.
+const LARGE: usize = 256;
 
 /// A node of one [`Tree`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -158,6 +162,8 @@ pub struct Tree<'a> {
     numbers: Vec<(NodeId, NumberPlace)>,
     /// Whether a value that is a number, or may hold one, was referenced twice.
     shares_numbers: bool,
+    /// Whether a value that may be large was referenced twice.
+    shares_large: bool,
 }
 
 /// The values that need no node of their own.
@@ -317,6 +323,45 @@ impl<'a> Tree<'a> {
             self.slots[id.index()],
             Slot::None | Slot::Bool(_) | Slot::Str(_) | Slot::OwnedStr(_) | Slot::Global { .. }
         );
+        self.shares_large |= match self.slots[id.index()] {
+            Slot::Str(text) => text.len() >= LARGE,
+            Slot::None | Slot::Bool(_) | Slot::Int(_) | Slot::Float(_) | Slot::Global { .. } => {
+                false
+            }
+            _ => true,
+        };
+    }
+
+    /// How large the value is where every part counts as often as it occurs, in nodes and bytes.
+    /// `None` if no part of any size occurs twice: then it is no larger than the pickle.
+    pub(super) fn spelled_out(&self, root: NodeId) -> Option<u64> {
+        self.shares_large.then(|| self.size_below(root, &mut vec![0; self.slots.len()]))
+    }
+
+    /// The size of a node, which is at least 1; `known` has those that were found before.
+    fn size_below(&self, id: NodeId, known: &mut [u64]) -> u64 {
+        if known[id.index()] > 0 {
+            return known[id.index()];
+        }
+        let mut sum = |ids: &[NodeId]| {
+            ids.iter().fold(0, |sum: u64, id| sum.saturating_add(self.size_below(*id, known)))
+        };
+        let below = match self.node(id) {
+            Node::Str(text) => text.len() as u64,
+            Node::Bytes(bytes) | Node::ByteArray(bytes) | Node::BigInt(bytes) => bytes.len() as u64,
+            Node::List(ids) | Node::Tuple(ids) | Node::Set(ids) | Node::FrozenSet(ids) => sum(ids),
+            Node::Dict(pairs) => sum(pairs.as_flattened()),
+            Node::Call(call) => [call.callable, call.args]
+                .iter()
+                .chain(&call.kwargs)
+                .chain(&call.state)
+                .chain(call.items.as_flattened())
+                .chain(call.elements)
+                .fold(0, |size: u64, id| size.saturating_add(sum(&[*id]))),
+            Node::None | Node::Bool(_) | Node::Int(_) | Node::Float(_) | Node::Global { .. } => 0,
+        };
+        known[id.index()] = below.saturating_add(1);
+        known[id.index()]
     }
 
     /// The longest way from a node down to a leaf.

@@ -38,6 +38,9 @@ pub struct RecordClass {
     initializes: bool,
 }
 
+/// Up to this length, in bytes, plain records can be read whatever they hold.
+const SURELY_READABLE: usize = 16 << 10;
+
 #[pymethods]
 impl RecordClass {
     /// A record class with the fields `(name, kinds)`, or None if they are not all plain;
@@ -193,12 +196,13 @@ impl RecordClass {
 
     /// The pickle of `record`.
     pub fn encode(&self, record: &Bound<'_, PyAny>, writer: &mut Writer) -> PyResult<Vec<u8>> {
-        if self.is_plain(record)
-            && let Some(pickle) = encode::fields(record, writer)?
-        {
+        let plain = if self.is_plain(record) { encode::fields(record, writer)? } else { None };
+        let is_plain = plain.is_some();
+        let pickle = plain.map_or_else(|| encode::dump(record), Ok)?;
+        // In so few bytes no text can repeat so often that reading would refuse it.
+        if is_plain && pickle.len() < SURELY_READABLE {
             return Ok(pickle);
         }
-        let pickle = encode::dump(record)?;
         // What reading would refuse must not be written.
         with_tree(&pickle, |tree| Ok(safe_globals::check(tree)?)).map_err(|error| {
             let cause = error.value(record.py()).to_string();

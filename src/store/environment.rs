@@ -411,10 +411,14 @@ impl Environment {
     /// Enlarges the map that was found full at `full` bytes.
     fn grow(&self, full: usize, room: Room) -> Result<()> {
         let mut guard = write(&self.mapping);
-        let size = self.mapped(guard.as_ref())?.env.info().map_size;
+        let env = &self.mapped(guard.as_ref())?.env;
+        let size = env.info().map_size;
         if size > full {
             return Ok(());
         }
+        // A reader that was killed would keep the pages it saw for ever, and the file would grow by
+        // every commit.
+        env.clear_stale_readers().map_err(|error| self.error(&error))?;
         let mut limit = self.options.map_limit();
         if room.frees {
             // Deleting needs pages too, for the copies of those it changes. What frees space must

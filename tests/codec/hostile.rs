@@ -179,21 +179,71 @@ fn depth_is_limited() {
     );
 }
 
-#[test]
-fn shared_lists_of_shared_lists_stay_small() {
-    // Thirty levels of a list that holds the level below ten times: 10^30 paths.
-    let mut pickle = b"\x80\x02]q\x00".to_vec();
-    for level in 1..=30 {
+/// Levels of a list that holds the level below ten times.
+fn shared_lists(levels: u8) -> Vec<u8> {
+    let mut pickle = b"\x80\x02]q\x000".to_vec();
+    for level in 1..=levels {
         pickle.extend_from_slice(b"](");
         for _ in 0..10 {
             pickle.extend_from_slice(&[b'h', level - 1]);
         }
-        pickle.extend_from_slice(&[b'e', b'q', level]);
+        pickle.extend_from_slice(&[b'e', b'q', level, b'0']);
     }
-    pickle.push(b'.');
+    pickle.extend_from_slice(&[b'h', levels, b'.']);
+    pickle
+}
+
+#[test]
+fn shared_lists_of_shared_lists_stay_small() {
+    let pickle = shared_lists(6);
     let tree = read(&pickle).unwrap();
-    assert!(tree.len() < 50);
+    assert!(tree.len() < 20);
     safe_globals::check(&tree).unwrap();
+}
+
+#[test]
+fn what_spells_out_to_more_than_can_be_read_is_refused() {
+    // 10^8 and 10^30 paths: whoever shows or copies the value would walk them all.
+    for levels in [8, 30] {
+        assert!(refusal(&shared_lists(levels)).contains("spells out"));
+    }
+    // Texts and bytes count too.
+    let text = [b"X\x00\x00\x10\x00".to_vec(), vec![b'x'; 1 << 20]].concat();
+    let bytes = [b"B\x00\x00\x10\x00".to_vec(), vec![b'x'; 1 << 20]].concat();
+    for large in [text, bytes] {
+        for (before, behind) in [(&b"("[..], &b"t."[..]), (b"](", b"e."), (b"(", b"d.")] {
+            let with = |count: usize| {
+                let parts = [b"\x80\x03", &large[..], b"q\x000", before];
+                [parts.concat(), b"h\x00".repeat(count), behind.to_vec()].concat()
+            };
+            read(&with(60)).unwrap();
+            assert!(refusal(&with(70)).contains("spells out"));
+        }
+    }
+}
+
+#[test]
+fn numbers_that_are_larger_than_they_look_are_refused() {
+    let with = |text: &str| {
+        let text =
+            [b"X", &u32::try_from(text.len()).unwrap().to_le_bytes()[..], text.as_bytes()].concat();
+        [b"\x80\x03cdecimal\nDecimal\n", &text[..], b"\x85R."].concat()
+    };
+    for text in ["12.50", "-1E-2000", "1e+2000 ", "NaN", "-Infinity", "sNaN12"] {
+        safe_globals::check(&read(&with(text)).unwrap()).unwrap();
+    }
+    for text in ["1E+2001", "1E-999999999", "1e99999999999999", "1E+9_9999", "1E+\u{669}\u{669}"] {
+        assert!(unsafe_name(&with(text)).contains("decimal.Decimal"), "{text}");
+    }
+    unsafe_name(&with(&"9".repeat(2001)));
+    // (sign, digits, exponent)
+    unsafe_name(b"\x80\x03cdecimal\nDecimal\nK\x00K\x01\x85J\xff\xff\xff\x7f\x87\x85R.");
+    let int = |bytes: usize| {
+        let length = u32::try_from(bytes).unwrap().to_le_bytes();
+        [b"\x80\x03\x8b", &length[..], &b"\x7f".repeat(bytes), b"."].concat()
+    };
+    read(&int(1785)).unwrap();
+    assert!(refusal(&int(1786)).contains("more digits"));
 }
 
 #[test]

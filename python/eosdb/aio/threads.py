@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import functools
 import inspect
 import os
 import threading
@@ -71,9 +70,16 @@ async def in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs)
     call = _Call(loop)
     context = contextvars.copy_context()
     context.run(_CALL.set, call)
-    work = functools.partial(context.run, functools.partial(function, *args, **kwargs))
+    answer: list[R] = []
+
+    def work() -> None:
+        answer.append(context.run(function, *args, **kwargs))
+
     try:
-        return await loop.run_in_executor(_THREADS.pool, work)
+        # The future, and what the loop ties to it, refer to one another and are freed at some later
+        # time. So they must not hold the answer: records that are held are not read anew.
+        await loop.run_in_executor(_THREADS.pool, work)
+        return answer.pop()
     except asyncio.CancelledError:
         call.cancelled.set()
         raise

@@ -6,6 +6,10 @@ use super::{
 };
 use crate::codec::tree::{self, CallSlot, Items, Node, NodeId, Slot};
 
+/// The longest integer, in bytes. Python turns no integer of more than 4,300 digits into text, so
+/// whoever shows a longer one gets an error.
+const LONGEST_INT: usize = 1785;
+
 impl<'a> Machine<'a, '_> {
     // Containers that grow.
 
@@ -143,6 +147,9 @@ impl<'a> Machine<'a, '_> {
             Some(low) => {
                 low.copy_from_slice(bytes);
                 self.push(Slot::Int(i64::from_le_bytes(word)));
+            }
+            None if bytes.len() > LONGEST_INT => {
+                return Err("an int has more digits than Python shows");
             }
             None => self.push(Slot::BigInt(bytes)),
         }
