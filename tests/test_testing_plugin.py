@@ -171,6 +171,8 @@ def test_it_can_be_given_and_is_there_once(
     if "installed" in given:
         install(monkeypatch, installed)
         monkeypatch.setenv("PYTEST_PLUGINS", "eosdb.testing")
+    else:  # it may be, where these tests run
+        monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     if "conftest" in given:
         project.makeconftest(GIVEN_BY_CONFTEST)
     project.makepyfile(ONCE)
