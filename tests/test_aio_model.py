@@ -519,6 +519,10 @@ ENDS = {
 }
 
 
+SOONER = "threads._CHECK_SECONDS = 0.2"
+"""A thread gives a loop that stands still up sooner than in earnest."""
+
+
 @pytest.mark.parametrize("work", ["save", "compact"])
 @pytest.mark.parametrize("end", ENDS)
 def test_the_interpreter_exits_though_a_loop_ended_in_the_middle_of_a_call(
@@ -529,9 +533,7 @@ def test_the_interpreter_exits_though_a_loop_ended_in_the_middle_of_a_call(
         [
             sys.executable,
             "-c",
-            # It gives up sooner than it does in earnest.
-            "import asyncio; from aio_support import *; threads._CHECK_SECONDS = 0.2; "
-            f"{main}; print('ended')",
+            f"import asyncio; from aio_support import *; {SOONER}; {main}; print('ended')",
         ],
         env=WITH_TESTS,
         capture_output=True,
