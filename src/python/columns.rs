@@ -19,7 +19,7 @@ use crate::series::{Cell, Place, Selection, ZoneName};
 
 /// How often a reading is begun anew because somebody else changes storage meanwhile; then what
 /// was read last counts, unless a row of it has vanished.
-const ATTEMPTS: usize = 3;
+const ATTEMPTS: usize = 10;
 
 /// How many rows are read first.
 const FIRST_PIECE: usize = 16;
