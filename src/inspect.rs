@@ -1,25 +1,27 @@
 //! Looks at what a namespace holds value by value, and puts aside what cannot be read.
 
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
 use std::ops::ControlFlow;
+use std::process;
+use std::time::SystemTime;
 
 use crate::codec::{DateTimeParts, Node, NodeId, Reader, Tree, Zone, metadata, zones};
 use crate::codec::{gzip, in_shares, safe_globals};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::store::{Batch, KeyRange, MetadataChange, Namespace, Order, Store, is_record_key};
 use crate::timestamp::Timestamp;
 
-/// Before the name of a namespace: the namespace that keeps what could not be read of it.
-pub const QUARANTINE: &str = "eosdb_quarantine/";
-
-/// Under which key it keeps metadata that could not be read.
-pub const METADATA_IN_QUARANTINE: &[u8] = b"metadata";
+/// The namespace that keeps what could not be read of all others.
+///
+/// Each value there is a line that tells where it was, and behind it the value as it was stored. The
+/// line has the name of its namespace and its key, both in hexadecimal digits, with a space between
+/// them: `-` for the unnamed namespace, `metadata` for its metadata.
+pub const QUARANTINE: &str = "eosdb_quarantine";
 
 /// How many rows, and how many bytes, are looked at in one piece: few enough for Ctrl-C.
 const PIECE: usize = 8_192;
 const PIECE_BYTES: usize = 16 << 20;
-
-/// The longest key with room for a number behind it.
-const LONGEST_NUMBERED: usize = 500;
 
 /// What was found in some rows that follow one another.
 #[derive(Debug, Default)]
@@ -146,14 +148,15 @@ fn is_certain(parts: &DateTimeParts<'_>) -> bool {
     }
 }
 
-/// Moves the values at `keys`, and the metadata if they are to go too, into the quarantine of the
-/// namespace, unchanged: first they are written there, then they are deleted. Nothing is moved if
-/// the namespace has another generation than that of the inspection which found them.
+/// Moves the values at `keys`, and the metadata if they are to go too, into the quarantine, unchanged:
+/// first they are written there, then they are deleted, unless the namespace has another generation
+/// than that of the inspection which found them. Nothing is ever deleted there: others may rely on
+/// what they found in it.
 ///
 /// Returns how many were moved.
 ///
 /// # Errors
-/// [`Error::Conflict`], and those of [`Store::commit`].
+/// [`Error::Conflict`](crate::Error::Conflict), and those of [`Store::commit`].
 pub fn quarantine(
     store: &dyn Store,
     namespace: Namespace<'_>,
@@ -161,49 +164,48 @@ pub fn quarantine(
     with_metadata: bool,
     generation: u64,
 ) -> Result<usize> {
-    let name = format!("{QUARANTINE}{}", namespace.unwrap_or_default());
-    let mut values = Vec::new();
+    let mut wanted = Vec::new();
     for key in keys {
-        values.extend(store.get(namespace, key)?.map(|value| (key.clone(), value)));
+        let value = store.get(namespace, key)?;
+        wanted.extend(value.map(|value| kept_form(namespace, Some(key), &value)));
     }
     let mut removal = Batch { deletes: keys.to_vec().into(), ..Batch::default() };
     if with_metadata && let Some(metadata) = store.metadata(namespace)? {
-        values.push((METADATA_IN_QUARANTINE.to_vec(), metadata));
+        wanted.push(kept_form(namespace, None, &metadata));
         removal.metadata = MetadataChange::Delete;
     }
     removal.based_on = Some(generation);
-    let moved = values.len();
-    let mut puts = Vec::new();
-    for (key, value) in values {
-        if let Some(key) = free_key(store, &name, &key, &value)? {
-            puts.push((key, value));
-        }
-    }
-    let added: Vec<Vec<u8>> = puts.iter().map(|(key, _)| key.clone()).collect();
-    store.commit(Some(&name), &Batch { puts, any_keys: true, ..Batch::default() })?;
-    match store.commit(namespace, &removal) {
-        Err(error @ Error::Conflict { .. }) => {
-            // What was copied may be sound by now.
-            store.commit(Some(&name), &Batch { deletes: added.into(), ..Batch::default() })?;
-            Err(error)
-        }
-        outcome => outcome.map(|_| moved),
-    }
+    let moved = wanted.len();
+    // What is there already, from a repair that was cut short or goes on beside this one, stays.
+    let mut kept = HashSet::new();
+    store.scan(Some(QUARANTINE), KeyRange::default(), Order::Ascending, &mut |_, value| {
+        kept.insert(value.to_vec());
+        ControlFlow::Continue(())
+    })?;
+    let unique = unique_name();
+    let puts = wanted.into_iter().filter(|value| !kept.contains(value)).enumerate();
+    let puts = puts.map(|(number, value)| (format!("{unique}-{number}").into_bytes(), value));
+    let puts = puts.collect();
+    store.commit(Some(QUARANTINE), &Batch { puts, any_keys: true, ..Batch::default() })?;
+    store.commit(namespace, &removal)?;
+    Ok(moved)
 }
 
-/// A key in the quarantine `name` under which nothing else is kept: the value's own, or that with a
-/// number. `None` if the value is there already.
-fn free_key(store: &dyn Store, name: &str, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>> {
-    let mut free = key.to_vec();
-    for number in 2_u64.. {
-        match store.get(Some(name), &free)? {
-            None => break,
-            Some(kept) if kept == value => return Ok(None),
-            Some(_) => {
-                free = key[..key.len().min(LONGEST_NUMBERED)].to_vec();
-                free.extend_from_slice(format!("#{number}").as_bytes());
-            }
-        }
-    }
-    Ok(Some(free))
+/// A value as the quarantine keeps it; without a key it is the metadata.
+fn kept_form(namespace: Namespace<'_>, key: Option<&[u8]>, value: &[u8]) -> Vec<u8> {
+    let hex =
+        |bytes: &[u8]| bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+    let namespace = namespace.map_or_else(|| "-".to_owned(), |name| hex(name.as_bytes()));
+    let key = key.map_or_else(|| "metadata".to_owned(), hex);
+    let mut kept = format!("{namespace} {key}\n").into_bytes();
+    kept.extend_from_slice(value);
+    kept
+}
+
+/// A name that nobody else makes, in this process or another.
+fn unique_name() -> String {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    // Its keys are random.
+    let random = RandomState::new().hash_one(process::id());
+    format!("{:032x}-{random:016x}", since.as_nanos())
 }

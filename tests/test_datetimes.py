@@ -396,3 +396,9 @@ def test_the_offset_of_an_unknown_zone_is_asked_for_every_time() -> None:
     value = datetime.datetime(2026, 1, 1, tzinfo=Wandering())
     seen = {timestamp(value) for _ in range(3)}
     assert len(seen) == 3
+
+
+def test_an_offset_with_a_fraction_of_a_second() -> None:
+    zone = datetime.timezone(datetime.timedelta(microseconds=500_000))
+    for value in (datetime.datetime(2026, 1, 1, tzinfo=zone), DateTime(2026, 1, 1, tzinfo=zone)):
+        assert timestamp(value) == "20251231T235959Z"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from aio_support import CoroutineDatabase
-from support import ForeignDatabase, House, house, when
+from support import WITH_TESTS, ForeignDatabase, House, house, when
 from test_damaged_values import DAMAGED, FOREIGN_KEYS, KEY, MARK, METADATA, READABLE, STORED, fields
 from upstream_format import pack
 
@@ -24,11 +26,12 @@ from eosdb import (
     RepairReport,
     _core,
     aio,
+    quarantined,
     repair,
     verify,
 )
 
-QUARANTINE: Final = "eosdb_quarantine/house"
+QUARANTINE: Final = "eosdb_quarantine"
 PAGE: Final = 4096
 
 OF_THE_CLASS: Final = {"text for a number", "a list for a number", "a number for a dictionary"}
@@ -80,6 +83,11 @@ def raw(database: Any, namespace: str = "house") -> dict[bytes, bytes]:
     return dict(database.iterate_records(namespace=namespace))
 
 
+def put_aside(database: Any) -> list[tuple[str | None, bytes | None, bytes]]:
+    values = quarantined(database)
+    return [(value.namespace, value.key, value.value) for value in values]
+
+
 GOOD: Final = {f"19700101T00000{n}Z".encode(): pack(fields(n), 0) for n in (1, 5)}
 
 
@@ -97,7 +105,7 @@ def test_a_damaged_value_is_found_and_put_aside(case: str, database: Any) -> Non
     done = repair(database)
     assert done == RepairReport({"house": 2}, [damage], [])
     assert raw(database) == {key: before[key] for key in GOOD}
-    assert raw(database, QUARANTINE) == {KEY: before[KEY]}
+    assert put_aside(database) == [("house", KEY, before[KEY])]
     after = verify(database)
     assert after.is_sound
     assert after.records == {"house": 2}
@@ -127,7 +135,7 @@ def test_metadata_that_cannot_be_read_are_put_aside(case: str, database: Any) ->
     assert (damage.namespace, damage.key) == ("house", None)
     assert repair(database).quarantined == [damage]
     assert database.get_metadata(namespace="house") is None
-    assert raw(database, QUARANTINE) == {b"metadata": METADATA[case]}
+    assert put_aside(database) == [("house", None, METADATA[case])]
     assert verify(database).is_sound
     assert House(database=database).save() is False
     assert not Path(MARK).exists()
@@ -143,7 +151,7 @@ def test_keys_that_are_no_timestamps_are_put_aside(database: Any) -> None:
     assert report.records == {"house": 2 + len(FOREIGN_KEYS)}
     repair(database)
     assert raw(database).keys() == GOOD.keys()
-    assert raw(database, QUARANTINE) == {key: before[key] for key in FOREIGN_KEYS}
+    assert put_aside(database) == [("house", key, before[key]) for key in sorted(FOREIGN_KEYS)]
     assert len(House(database=database)) == 2
 
 
@@ -151,26 +159,47 @@ def test_a_second_damage_at_the_same_key_is_kept_too(database: Any) -> None:
     for value in (b"one", b"two", b"two", b"three"):
         save(database, {KEY: value})
         repair(database)
-    kept = raw(database, QUARANTINE)
-    assert {key: value.removeprefix(b"\x00") for key, value in kept.items()} == {
-        KEY: b"one",
-        KEY + b"#2": b"two",
-        KEY + b"#3": b"three",
+    kept = [value.removeprefix(b"\x00") for _, _, value in put_aside(database)]
+    assert kept == [b"one", b"two", b"three"]
+
+
+def test_a_key_that_is_called_metadata_is_none(database: Any) -> None:
+    save(database, {b"metadata": b"a record's"})
+    database.set_metadata(b"junk", namespace="house")
+    before = raw(database)[b"metadata"]
+    assert len(repair(database).quarantined) == 2
+    assert set(put_aside(database)) == {
+        ("house", None, b"junk"),
+        ("house", b"metadata", before),
     }
+
+
+@pytest.mark.parametrize("name", ["x" * 511, "eosdb_quarantine/house", "ä\n "])
+def test_any_name_of_a_namespace(name: str, database: Any) -> None:
+    save(database, {**GOOD, KEY: b"damaged", b"\xff" * 511: b"long"}, name)
+    save(database, {KEY: b"damaged"}, "zz")
+    assert len(repair(database).quarantined) == 3
+    places = [(namespace, key) for namespace, key, _ in put_aside(database)]
+    assert set(places) == {(name, KEY), (name, b"\xff" * 511), ("zz", KEY)}
+    assert len(places) == 3
+    assert raw(database, name).keys() == GOOD.keys()
+    assert verify(database).quarantined == {name: 2, "zz": 1}
+    assert verify(database, ["zz"]).quarantined == {"zz": 1}
 
 
 def test_a_repair_goes_on_where_another_stopped(database: Any) -> None:
     """The copy is made before the original is deleted; in between the process was killed."""
     save(database, {KEY: b"damaged", **GOOD})
+    before = raw(database)
+    repair(database)
+    # It is there again, as if it had not been deleted.
     if isinstance(database, ForeignDatabase):
-        database.save_records(raw(database).items(), QUARANTINE)
-        del database.rows[QUARANTINE][min(GOOD)]
-        del database.rows[QUARANTINE][max(GOOD)]
+        database.save_records([(KEY, before[KEY])], "house")
     else:
-        save(database, {KEY: b"damaged"}, QUARANTINE)
+        save(database, {KEY: before[KEY]})
     repair(database)
     assert raw(database).keys() == GOOD.keys()
-    assert list(raw(database, QUARANTINE)) == [KEY]
+    assert put_aside(database) == [("house", KEY, before[KEY])]
 
 
 def test_many_rows_are_looked_at_piece_by_piece(database: Any) -> None:
@@ -187,7 +216,7 @@ def test_many_rows_are_looked_at_piece_by_piece(database: Any) -> None:
     assert steps == [(8192, 20_000), (16_384, 20_000), (20_000, 20_000)]
     assert len(repair(database).quarantined) == len(bad)
     assert len(raw(database)) == 20_000 - len(bad)
-    assert list(raw(database, QUARANTINE)) == [keys[number] for number in bad]
+    assert [key for _, key, _ in put_aside(database)] == [keys[number] for number in bad]
 
     def stop(*_: int) -> None:
         raise KeyboardInterrupt
@@ -248,7 +277,7 @@ def test_the_unnamed_database_is_looked_at_where_it_holds_records(tmp_path: Path
         assert "the unnamed namespace" in str(report)
         repair(database)
         assert verify(database).records == {None: 2, "house": 2}
-        assert raw(database, "eosdb_quarantine/") == {KEY: b"damaged"}
+        assert put_aside(database) == [(None, KEY, b"damaged")]
 
 
 def test_a_copy_is_repaired_and_the_original_left_alone(tmp_path: Path) -> None:
@@ -264,26 +293,82 @@ def test_a_copy_is_repaired_and_the_original_left_alone(tmp_path: Path) -> None:
         repair(tmp_path / "db", tmp_path / "copy")
 
 
+def meanwhile(monkeypatch: pytest.MonkeyPatch, work: Callable[[], object]) -> list[Any]:
+    """Have something happen between what a repair sees first and what it does about it."""
+    quarantine = _core.quarantine
+    calls: list[tuple[Any, ...]] = []
+
+    def meddling(*arguments: Any) -> int:
+        calls.append(arguments)
+        if len(calls) == 1:
+            work()
+        return quarantine(*arguments)
+
+    monkeypatch.setattr("eosdb.damage.quarantine", meddling)
+    return calls
+
+
 def test_who_changes_the_namespace_meanwhile_keeps_what_he_wrote(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody replaces the damaged value after it was found and before it is moved."""
     with LMDBDatabase(tmp_path) as database:
         save(database, {**GOOD, KEY: b"damaged"})
-        quarantine = _core.quarantine
-        calls: list[tuple[Any, ...]] = []
-
-        def meddling(*arguments: Any) -> int:
-            if not calls:
-                save(database, {KEY: STORED})
-            calls.append(arguments)
-            return quarantine(*arguments)
-
-        monkeypatch.setattr("eosdb.damage.quarantine", meddling)
+        calls = meanwhile(monkeypatch, lambda: save(database, {KEY: STORED}))
         assert repair(database).quarantined == []
         assert len(calls) == 1
         assert raw(database)[KEY] == STORED
-        assert raw(database, QUARANTINE) == {}
+
+
+def test_two_repairs_at_once_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with LMDBDatabase(tmp_path) as database:
+        save(database, {**GOOD, KEY: b"damaged"})
+        meanwhile(monkeypatch, lambda: repair(database))
+        repair(database)
+        assert put_aside(database) == [("house", KEY, b"damaged")]
+        assert raw(database).keys() == GOOD.keys()
+
+
+def test_rows_that_come_meanwhile_do_not_push_damage_out_of_sight(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [eosdb.DatabaseTimestamp.from_datetime(when(n)).encode() for n in range(8300)]
+    with LMDBDatabase(tmp_path) as database:
+        save(database, dict.fromkeys(keys[100:], b"bad"))
+        meanwhile(monkeypatch, lambda: save(database, dict.fromkeys(keys[:100], GOOD[min(GOOD)])))
+        assert len(repair(database).quarantined) == 8200
+        assert verify(database).is_sound
+        assert verify(database).records == {"house": 100}
+
+
+REPAIRING: Final = """
+import sys, eosdb
+with eosdb.LMDBDatabase(sys.argv[1]) as database:
+    print("open", flush=True)
+    sys.stdin.readline()
+    eosdb.repair(database)
+"""
+
+
+def test_two_processes_repair_at_once(tmp_path: Path) -> None:
+    names = [f"n{number:02}" for number in range(20)]
+    with LMDBDatabase(tmp_path) as database:
+        for name in names:
+            save(database, {**GOOD, KEY: name.encode()}, name)
+    command = [sys.executable, "-c", REPAIRING, str(tmp_path)]
+    pipe = subprocess.PIPE
+    children = [
+        subprocess.Popen(command, stdin=pipe, stdout=pipe, env=WITH_TESTS, text=True)  # noqa: S603  our own interpreter
+        for _ in range(2)
+    ]
+    for child in children:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "open\n"
+    assert [child.communicate("\n")[0] for child in children] == ["", ""]
+    assert [child.returncode for child in children] == [0, 0]
+    with LMDBDatabase(tmp_path) as database:
+        assert {(name, KEY, name.encode()) for name in names} == set(put_aside(database))
+        assert verify(database).is_sound
 
 
 def damaged_file(path: Path) -> tuple[dict[bytes, bytes], int]:
@@ -333,6 +418,47 @@ def test_what_can_be_read_of_a_damaged_file_is_saved(tmp_path: Path) -> None:
         assert database.get_metadata(namespace="house") is not None
         assert verify(database).is_sound
         assert len(list(House(database=database))) == len(found)
+
+
+@pytest.mark.parametrize("page", [0, 1])
+def test_a_page_that_describes_the_file_is_wiped(page: int, tmp_path: Path) -> None:
+    path = tmp_path / "db"
+    with LMDBDatabase(path) as database:
+        for number in range(5):
+            house(database, 100, start=number * 1_000_000)
+    data = bytearray((path / "data.mdb").read_bytes())
+    data[page * PAGE : (page + 1) * PAGE] = bytes(PAGE)
+    (path / "data.mdb").write_bytes(data)
+    assert [damage.page for damage in verify(path).damage] == [0]
+    report = repair(path, tmp_path / "saved")
+    # By the one that is left, what the last commit changed may be missing.
+    assert report.records["house"] in (400, 500)
+    assert "may be missing" in str(report)
+
+
+def test_both_pages_that_describe_the_file_are_wiped(tmp_path: Path) -> None:
+    damaged_file(tmp_path / "db")
+    data = (tmp_path / "db" / "data.mdb").read_bytes()
+    (tmp_path / "db" / "data.mdb").write_bytes(bytes(2 * PAGE) + data[2 * PAGE :])
+    with pytest.raises(DamagedDatabaseError, match="no page of LMDB's"):
+        repair(tmp_path / "db", tmp_path / "saved")
+
+
+def test_long_values_on_damaged_pages_are_lost_and_counted(tmp_path: Path) -> None:
+    path = tmp_path / "db"
+    keys = [eosdb.DatabaseTimestamp.from_datetime(when(n)).encode() for n in range(1200)]
+    marker = b"the value of a record"
+    with LMDBDatabase(path) as database:
+        save(database, dict.fromkeys(keys, marker * 300))
+    data = bytearray((path / "data.mdb").read_bytes())
+    for page in range(2, len(data) // PAGE):
+        if data[page * PAGE + 16 :].startswith(marker):
+            data[page * PAGE : page * PAGE + 8] = bytes(8)
+    (path / "data.mdb").write_bytes(data)
+    report = repair(path, tmp_path / "saved")
+    assert report.quarantined == []
+    assert len(report.lost) == 1001
+    assert "and 200 more places" in report.lost[-1].cause
 
 
 @pytest.mark.parametrize("size", [0, 1, 4095, 8191, 8192, PAGE * 5, PAGE * 5 + 100])

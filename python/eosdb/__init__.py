@@ -23,7 +23,15 @@ from __future__ import annotations
 
 from ._core import ArrowTable, register_type
 from .abc import DatabaseABC, DatabaseBackendABC
-from .damage import Damage, RepairReport, VerifyReport, repair, verify
+from .damage import (
+    Damage,
+    QuarantinedValue,
+    RepairReport,
+    VerifyReport,
+    quarantined,
+    repair,
+    verify,
+)
 from .data_record import DataRecord
 from .data_sequence import DataSequence
 from .datetimes import DateTime, Duration, to_datetime, to_duration
@@ -121,6 +129,7 @@ __all__ = [
     "MemoryDatabase",
     "MissingDependencyError",
     "NaiveDatetimeError",
+    "QuarantinedValue",
     "ReadOnlyError",
     "RepairReport",
     "StorageError",
@@ -133,6 +142,7 @@ __all__ = [
     "VerifyReport",
     "_DatabaseTimeWindowUnbound",
     "_DatabaseTimestampUnbound",
+    "quarantined",
     "register_type",
     "repair",
     "to_datetime",

@@ -13,10 +13,18 @@ from ._core import Store, inspect_metadata, inspect_records, quarantine
 from .errors import ConflictError, InvalidArgumentError
 from .lmdb_database import LMDBDatabase
 
-__all__ = ["Damage", "RepairReport", "VerifyReport", "repair", "verify"]
+__all__ = [
+    "Damage",
+    "QuarantinedValue",
+    "RepairReport",
+    "VerifyReport",
+    "quarantined",
+    "repair",
+    "verify",
+]
 
-QUARANTINE: Final = "eosdb_quarantine/"
-"""Before the name of a namespace: the namespace that keeps what could not be read of it."""
+QUARANTINE: Final = "eosdb_quarantine"
+"""The namespace that keeps what could not be read of all others."""
 
 Progress = Callable[[int, int], object]
 
@@ -44,6 +52,21 @@ class Damage:
             return f"page {self.page}: {self.cause}"
         place = "the unnamed namespace" if self.namespace is None else f"'{self.namespace}'"
         return f"{place}, {self.key or 'metadata'}: {self.cause}"
+
+
+@dataclass(frozen=True)
+class QuarantinedValue:
+    """A value that was put aside.
+
+    Attributes:
+        namespace: The namespace it was taken from; `None` for the unnamed one.
+        key: The key it had, or `None` where it was the metadata.
+        value: Its bytes, as they were stored.
+    """
+
+    namespace: str | None
+    key: bytes | None
+    value: bytes
 
 
 @dataclass(frozen=True)
@@ -130,16 +153,48 @@ def verify(
     if path is not None and (damage := _damaged_pages(path)):
         return VerifyReport(damage=damage)
     with _opened(database, read_only=True) as opened:
+        names = _names(opened, namespaces)
+        counting = _Progress(opened, names, progress)
         records: dict[str | None, int] = {}
         damaged: list[Damage] = []
+        for name in names:
+            records[name] = 0
+            start: bytes | None = None
+            while True:
+                found = _look(opened, name, start)
+                records[name] += found.rows
+                damaged += found.damage
+                counting.add(found.rows)
+                if (start := found.following) is None:
+                    break
         kept: dict[str | None, int] = {}
-        names, quarantines = _names(opened, namespaces)
-        for namespace, found in _walk(opened, names, progress):
-            records[namespace] = records.get(namespace, 0) + found.rows
-            damaged += found.damage
-        for name in quarantines:
-            kept[name.removeprefix(QUARANTINE) or None] = opened.count_records(namespace=name)
+        for value in quarantined(opened):
+            if value.namespace in names:
+                kept[value.namespace] = kept.get(value.namespace, 0) + 1
         return VerifyReport(records, damaged, kept)
+
+
+def quarantined(database: Any) -> list[QuarantinedValue]:
+    """Return what earlier repairs put aside, in the order in which they did.
+
+    Args:
+        database: An open database.
+
+    Returns:
+        The values, with the places they were taken from.
+    """
+    values = []
+    for _, kept in database.iterate_records(namespace=QUARANTINE):
+        line, _, value = kept.partition(b"\n")
+        name, _, key = line.partition(b" ")
+        values.append(
+            QuarantinedValue(
+                namespace=None if name == b"-" else bytes.fromhex(name.decode()).decode(),
+                key=None if key == b"metadata" else bytes.fromhex(key.decode()),
+                value=value,
+            )
+        )
+    return values
 
 
 def repair(
@@ -152,10 +207,9 @@ def repair(
     """Put aside what cannot be read, so that the rest is sound.
 
     Values that cannot be decoded, keys that are no timestamps, and metadata that cannot be read are
-    moved, unchanged, into a namespace of their own, `eosdb_quarantine/<namespace>`, which no
-    sequence reads: `database.iterate_records(namespace="eosdb_quarantine/house")` shows them. They
-    are written there before they are deleted; a crash in between leaves them in both places, and
-    the next repair goes on.
+    moved, unchanged, into the namespace `eosdb_quarantine`, which no sequence should use for
+    itself; :func:`quarantined` shows them. They are written there before they are deleted; a crash
+    in between leaves them in both places, and the next repair goes on.
 
     Where the *file* is damaged, a target is needed: what its sound pages hold is copied there.
     Nobody may use the database meanwhile; the damaged file is left as it is.
@@ -192,14 +246,19 @@ def repair(
             f"the database file in '{path}' is damaged ({damage[0]}): name a target, a new "
             "directory that will hold what can be read of it"
         )
-    records: dict[str | None, int] = {}
     moved: list[Damage] = []
     with _opened(database, read_only=False) as opened:
-        names, _ = _names(opened, namespaces)
-        for namespace, met in _walk(opened, names, progress):
-            found = _put_aside(opened, namespace, met)
-            moved += found.damage
-            records[namespace] = records.get(namespace, 0) + found.rows - len(found.keys)
+        names = _names(opened, namespaces)
+        counting = _Progress(opened, names, progress)
+        for name in names:
+            start: bytes | None = None
+            while True:
+                found = _put_aside(opened, name, start)
+                moved += found.damage
+                counting.add(found.rows)
+                if (start := found.following) is None:
+                    break
+        records = {name: opened.count_records(namespace=name) for name in names}
     return RepairReport(records, moved, lost)
 
 
@@ -210,48 +269,46 @@ class _Found:
     rows: int
     damage: list[Damage]
     keys: list[bytes]
-    start: bytes | None
     generation: int
+    following: bytes | None
 
 
-_ATTEMPTS: Final = 10
-"""How often a piece is looked at again because somebody changed the namespace meanwhile."""
+class _Progress:
+    """Tells how many records were looked at."""
+
+    def __init__(self, database: Any, names: list[str | None], tell: Progress | None) -> None:
+        self._tell = tell
+        self._done = 0
+        counts = (database.count_records(namespace=name) for name in names)
+        self._total = 0 if tell is None else sum(counts)
+
+    def add(self, rows: int) -> None:
+        """Count rows, and tell of them."""
+        self._done += rows
+        if self._tell is not None:
+            self._tell(self._done, max(self._total, self._done))
 
 
-def _put_aside(database: Any, namespace: str | None, found: _Found) -> _Found:
+_ATTEMPTS: Final = 100
+"""How often rows are looked at again because somebody changed the database meanwhile."""
+
+
+def _put_aside(database: Any, name: str | None, start: bytes | None) -> _Found:
+    """Look at the rows from a key on, and put aside what cannot be read of them."""
     for _ in range(_ATTEMPTS):
+        found = _look(database, name, start)
         if not found.damage:
             return found
         with_metadata = any(damage.key is None for damage in found.damage)
         try:
-            quarantine(database, namespace, found.keys, with_metadata, found.generation)
+            quarantine(database, name, found.keys, with_metadata, found.generation)
         except ConflictError:
-            found, _next = _look(database, namespace, found.start)
-        else:
-            return found
-    raise ConflictError(f"others keep changing namespace '{namespace}': repair it when they pause")
+            continue
+        return found
+    raise ConflictError("others keep changing the database: repair it when they pause")
 
 
-def _walk(
-    database: Any, names: list[str | None], progress: Progress | None
-) -> Iterator[tuple[str | None, _Found]]:
-    """Yield, piece by piece, what is found in the namespaces."""
-    total = sum(database.count_records(namespace=name) for name in names)
-    done = 0
-    for name in names:
-        start: bytes | None = None
-        while True:
-            found, following = _look(database, name, start)
-            done += found.rows
-            if progress is not None:
-                progress(done, max(total, done))
-            yield name, found
-            if following is None:
-                break
-            start = following
-
-
-def _look(database: Any, name: str | None, start: bytes | None) -> tuple[_Found, bytes | None]:
+def _look(database: Any, name: str | None, start: bytes | None) -> _Found:
     rows, generation, following, damaged = inspect_records(database, name, start)
     damage = [
         Damage(cause, name, key.decode("utf-8", "backslashreplace")) for key, cause in damaged
@@ -259,25 +316,22 @@ def _look(database: Any, name: str | None, start: bytes | None) -> tuple[_Found,
     # The unnamed database's metadata are the original's, shared by all: nobody here reads them.
     if start is None and name is not None and (cause := inspect_metadata(database, name)):
         damage.insert(0, Damage(cause, name))
-    return _Found(rows, damage, [key for key, _ in damaged], start, generation), following
+    return _Found(rows, damage, [key for key, _ in damaged], generation, following)
 
 
-def _names(
-    database: Any, namespaces: Iterable[str | None] | None
-) -> tuple[list[str | None], list[str]]:
-    """Return the namespaces to look at, and those that keep what was put aside."""
+def _names(database: Any, namespaces: Iterable[str | None] | None) -> list[str | None]:
+    """Return the namespaces to look at."""
     if namespaces is not None:
-        return list(namespaces), []
+        return list(namespaces)
     if not hasattr(database, "namespaces"):
         raise InvalidArgumentError(
             f"{type(database).__name__} cannot list its namespaces: name those to look at"
         )
-    every: list[str] = database.namespaces()
-    names: list[str | None] = [name for name in every if not name.startswith(QUARANTINE)]
+    names: list[str | None] = [name for name in database.namespaces() if name != QUARANTINE]
     # The unnamed one is always there; it is of interest where it holds records.
     if isinstance(database, LMDBDatabase) and _unnamed_records(database):
         names.insert(0, None)
-    return names, [name for name in every if name.startswith(QUARANTINE)]
+    return names
 
 
 def _unnamed_records(database: LMDBDatabase) -> bool:

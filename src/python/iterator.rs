@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -136,14 +137,21 @@ impl RecordIterator {
             }))
         })?;
         let class = binding.record_class.get();
-        let _paused = (pickles.len() > FEW).then(|| CollectorPause::begin(py)).transpose()?;
-        self.ahead = pickles
-            .into_iter()
-            .map(|(time, pickle)| {
-                let made = pickle.map_err(PyErr::from);
-                (time, made.and_then(|pickle| class.decode(py, time, &pickle)))
-            })
-            .collect();
+        // Only where no Python code runs meanwhile, for which the collector would be paused too.
+        let pauses = pickles.len() > FEW && class.shape().is_some();
+        let _paused = pauses.then(|| CollectorPause::begin(py)).transpose()?;
+        for (time, pickle) in pickles {
+            let made = pickle.map_err(PyErr::from);
+            let made = made.and_then(|pickle| class.decode(py, time, &pickle));
+            match made {
+                // Ctrl-C is nobody's value.
+                Err(error) if !error.is_instance_of::<PyException>(py) => {
+                    self.ahead.clear();
+                    return Err(error);
+                }
+                made => self.ahead.push_back((time, made)),
+            }
+        }
         Ok(())
     }
 }

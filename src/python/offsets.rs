@@ -10,7 +10,7 @@ use chrono::{Datelike, NaiveDate};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDateTime, PyTzInfo};
+use pyo3::types::{PyDateTime, PyDelta, PyDeltaAccess, PyTzInfo};
 
 use super::datetime::offset_of;
 use super::decode::{fixed_timezone_class, pendulum_date_time, pydantic_date_time, timezone_class};
@@ -84,6 +84,11 @@ pub fn offset_on(zone: &Bound<'_, PyAny>, day: i32) -> PyResult<Option<i64>> {
         let zone = zone.cast::<PyTzInfo>()?;
         let year = year.into();
         let time = PyDateTime::new_with_fold(py, year, month, day, 0, 0, 0, 0, Some(zone), fold)?;
+        let offset = time.call_method0(intern!(py, "utcoffset"))?;
+        // Fractions of a second, which an offset may have, are not counted here.
+        if offset.is_none() || offset.cast::<PyDelta>()?.get_microseconds() != 0 {
+            return Ok(None);
+        }
         offset_of(&time)
     };
     // The later of two midnights: a clock that is put back past it repeats the end of the day.

@@ -12,7 +12,7 @@ use heed::{CommitOrAbort, MdbError, RoTxn, RwTxn, WithoutTls};
 
 use super::changes::Changes;
 use super::files::{
-    check_heads, corrupt, found, is_full, is_same_file, opening_error, prepare_directory,
+    check_heads, corrupt, found, headless, is_full, is_same_file, opening_error, prepare_directory,
     probe_room, round_up,
 };
 use super::lmdb::{Durability, LmdbOptions, resize_map};
@@ -67,9 +67,12 @@ impl Environment {
         let path = prepare_directory(path, options)?;
         let environments = lock(&ENVIRONMENTS);
         if let Some(shared) = environments.get(&path).and_then(Weak::upgrade)
-            && shared.process == process::id()
+            && shared.can_be_joined(shared.options)?
         {
             return shared.damage();
+        }
+        if let Some(damage) = headless(&path) {
+            return Ok(vec![damage]);
         }
         match Self::map(path, options) {
             Ok(environment) => environment.damage(),

@@ -5,8 +5,10 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process;
+use std::time::SystemTime;
 
 use heed::{CompactionOption, MdbError};
+use rustix::fs::FlockOperation;
 
 use super::lmdb::LmdbOptions;
 use super::mapping::Env;
@@ -61,6 +63,14 @@ pub(super) fn check_heads(directory: &Path) -> Result<()> {
     }
 }
 
+/// The damage of a file that LMDB would not recognise.
+pub(super) fn headless(directory: &Path) -> Option<Damage> {
+    let file = File::open(directory.join("data.mdb")).ok()?;
+    let empty = file.metadata().ok()?.len() == 0;
+    let headless = !empty && !structure::has_heads(&file).ok()?;
+    headless.then(|| structure::no_head(0))
+}
+
 pub(super) fn corrupt(path: &Path, damage: Damage) -> Error {
     Error::Corrupt { path: path.to_owned(), page: damage.page as u64, cause: damage.cause }
 }
@@ -78,30 +88,42 @@ pub(super) fn found(
     if fs::symlink_metadata(&data).is_ok() {
         return Ok(());
     }
-    let place = directory.join(format!("new.{}.tmp", process::id()));
-    match fs::remove_dir_all(&place) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
-        _ => fs::create_dir(&place)?,
-    }
-    let outcome = make(&place).and_then(|()| {
-        let new = place.join("data.mdb");
-        match fs::hard_link(&new, &data) {
-            // Another process was faster.
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            // Not every file system has links.
-            Err(_) => fs::rename(&new, &data)?,
-            Ok(()) => {}
-        }
-        Ok(())
-    });
+    // Processes of two machines, or containers, may have the same number.
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let place = directory.join(format!("new.{}.{}.tmp", process::id(), since.as_nanos()));
+    fs::create_dir(&place)?;
+    let outcome =
+        make(&place).and_then(|()| Ok(give_name(directory, &place.join("data.mdb"), &data)?));
     fs::remove_dir_all(&place)?;
     outcome?;
-    // The names, too: of the file in its directory, and of that in its own.
-    #[cfg(unix)]
+    // The names, too: of the file in its directory, and of that in its own, where it may be read and
+    // its file system can do it.
     for directory in directory.ancestors().take(2) {
-        File::open(directory)?.sync_all()?;
+        match File::open(directory).and_then(|directory| directory.sync_all()) {
+            Err(error) if !matches!(error.kind(), DENIED | CANNOT) => return Err(error.into()),
+            _ => {}
+        }
     }
     Ok(())
+}
+
+/// Not permitted, and not possible.
+const DENIED: ErrorKind = ErrorKind::PermissionDenied;
+const CANNOT: ErrorKind = ErrorKind::InvalidInput;
+
+/// Gives a complete database the name `data`, unless there is one already.
+fn give_name(directory: &Path, new: &Path, data: &Path) -> io::Result<()> {
+    match fs::hard_link(new, data) {
+        // Another process was faster.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        // Not every file system has links. A new name would replace another's database.
+        Err(error) if matches!(error.kind(), DENIED | ErrorKind::Unsupported) => {
+            let alone = File::open(directory)?;
+            rustix::fs::flock(&alone, FlockOperation::LockExclusive)?;
+            if fs::symlink_metadata(data).is_ok() { Ok(()) } else { fs::rename(new, data) }
+        }
+        outcome => outcome,
+    }
 }
 
 /// What it means that the environment in `directory` did not open.

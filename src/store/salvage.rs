@@ -44,7 +44,8 @@ pub fn salvage(source: &Path, target: &Path) -> Result<Salvage> {
         outcome: Ok(Salvage::default()),
     };
     let damage = structure::salvage(&file, &mut |name, key, value| writing.take(name, key, value))
-        .map_err(unreadable)?;
+        .map_err(unreadable)?
+        .map_err(|damage| files::corrupt(source, damage))?;
     writing.write();
     let mut salvage = writing.outcome?;
     salvage.damage.extend(damage);

@@ -5,6 +5,7 @@
 //! its nodes must lie inside it, and no page may be used twice or be used and free. The layout is
 //! that of `MDB_page`, `MDB_node`, `MDB_db` and `MDB_meta` in LMDB's `mdb.c`.
 
+mod head;
 mod page;
 mod pages;
 
@@ -12,24 +13,13 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 
-use page::{Data, Database, Flaw, HEADER, KeyOrder, Kind, Page, WORD, four, short, word};
+pub(super) use head::no_head;
+use head::{HEADS, Head};
+use page::{Data, Database, Flaw, HEADER, KeyOrder, Kind, Page, WORD, word};
 use pages::{PageSet, Pages};
-
-/// The numbers of the two pages that describe the file, of which the newer one counts.
-const HEADS: Range<usize> = 0..2;
-
-const MAGIC: usize = 0xBEEF_C0DE;
-const FORMAT: usize = 1;
-
-/// The flag of pages that describe the file.
-const META: u16 = 0x08;
 
 /// The deepest tree that LMDB can walk.
 const DEEPEST: usize = 32;
-
-/// How many times as many pages as a file has it may speak of, and how many it may in any case.
-const MOST_MISSING: usize = 16;
-const FEW_PAGES: usize = 1 << 16;
 
 /// How many damaged places are told of.
 const MOST_REPORTED: usize = 1000;
@@ -44,80 +34,6 @@ pub struct Damage {
     pub page: usize,
     /// What is wrong there.
     pub cause: String,
-}
-
-/// What the two first pages say about a file.
-#[derive(Debug, Clone, Copy)]
-struct Head {
-    free: Database,
-    unnamed: Database,
-    last_page: usize,
-    transaction: usize,
-}
-
-impl Head {
-    /// How many bytes of its page it takes, with the page's header.
-    const SIZE: usize = HEADER + 8 + 4 * WORD + 2 * Database::SIZE;
-
-    /// `None` if the page is none of LMDB's in the format that we read.
-    fn new(bytes: &[u8]) -> Option<Self> {
-        let meta = bytes.get(HEADER..Self::SIZE)?;
-        let known =
-            short(bytes, WORD + 2) & META != 0 && four(meta, 0) == MAGIC && four(meta, 4) == FORMAT;
-        let databases = 8 + 2 * WORD;
-        let behind = databases + 2 * Database::SIZE;
-        known.then(|| Self {
-            free: Database::new(&meta[databases..]),
-            unnamed: Database::new(&meta[databases + Database::SIZE..]),
-            last_page: word(meta, behind),
-            transaction: word(meta, behind + WORD),
-        })
-    }
-
-    /// The size of a page in bytes, if it is one that LMDB can have.
-    fn page_size(&self) -> Result<usize, Flaw> {
-        let size = self.free.pad;
-        if size.is_power_of_two() && (1 << 9..=1 << 15).contains(&size) {
-            Ok(size)
-        } else {
-            Err(format!("it says that a page has {size} bytes"))
-        }
-    }
-
-    /// The heads of a file, as many as LMDB would recognise.
-    fn all(file: &File) -> io::Result<Result<Vec<Self>, Damage>> {
-        let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
-        let mut heads: Vec<Self> = Vec::with_capacity(HEADS.len());
-        let mut size = 0;
-        for page in HEADS {
-            let mut bytes = [0; Self::SIZE];
-            let found = pages::read_at(file, &mut bytes, page * size)?;
-            let Some(head) = Self::new(&bytes[..found]) else { break };
-            match head.page_size() {
-                Ok(found) if page == 0 || found == size => size = found,
-                Ok(found) => {
-                    let cause =
-                        format!("it says that a page has {found} bytes, page 0 says {size}");
-                    return Ok(Err(Damage { page, cause }));
-                }
-                Err(cause) => return Ok(Err(Damage { page, cause })),
-            }
-            // LMDB writes, and looks for, transactions of even numbers on one and odd on the other.
-            if head.transaction != 0 && head.transaction % HEADS.end != page {
-                let cause =
-                    format!("it says transaction {}, which is the other's", head.transaction);
-                return Ok(Err(Damage { page, cause }));
-            }
-            // Free pages at the end may be missing in the file, but LMDB maps up to the last one.
-            let most = (length / size).saturating_mul(MOST_MISSING).max(FEW_PAGES);
-            if head.last_page > most {
-                let cause = format!("it says that page {} is the last one", head.last_page);
-                return Ok(Err(Damage { page, cause }));
-            }
-            heads.push(head);
-        }
-        Ok(Ok(heads))
-    }
 }
 
 /// Checks what LMDB uses of a file when it maps it. What is no file of LMDB's, it tells itself.
@@ -144,21 +60,29 @@ pub(super) fn check(file: &File, transaction: usize) -> io::Result<Option<Vec<Da
     };
     let mut walk = Walk::new(file, head)?;
     walk.everything(head, &mut |_, _, _| {})?;
-    Ok(Some(walk.damage))
+    Ok(Some(walk.into_damage()))
 }
 
-/// Shows all rows that can be reached without following damaged pages. Returns the damaged places.
+/// Shows all rows that can be reached without following damaged pages. Returns the damaged places,
+/// or why nothing can be read at all.
 ///
 /// No other process must write to the file meanwhile.
-pub(super) fn salvage(file: &File, show: &mut ShowRow<'_>) -> io::Result<Vec<Damage>> {
-    let heads = match Head::all(file)? {
-        Ok(heads) => heads,
-        Err(damage) => return Ok(vec![damage]),
-    };
-    let Some(head) = heads.into_iter().max_by_key(|head| head.transaction) else {
-        let cause = "it is no page of LMDB's that describes a file".to_owned();
-        return Ok(vec![Damage { page: 0, cause }]);
-    };
+pub(super) fn salvage(
+    file: &File,
+    show: &mut ShowRow<'_>,
+) -> io::Result<Result<Vec<Damage>, Damage>> {
+    // The older of the two heads lacks the last commit, but leads somewhere if the newer one does not.
+    let heads = Head::usable(file)?;
+    let mut chosen = None;
+    for head in &heads {
+        let mut rows = 0_usize;
+        Walk::new(file, *head)?.everything(*head, &mut |_, _, _| rows += 1)?;
+        if rows > 0 {
+            chosen = Some(*head);
+            break;
+        }
+    }
+    let Some(head) = chosen.or(heads.first().copied()) else { return Ok(Err(no_head(0))) };
     let values = Pages::new(file, head.free.pad)?;
     let mut long = Vec::new();
     let mut walk = Walk::new(file, head)?;
@@ -170,11 +94,15 @@ pub(super) fn salvage(file: &File, show: &mut ShowRow<'_>) -> io::Result<Vec<Dam
         Data::SubDatabase(_) => {}
     })?;
     for (name, key, page, size) in long {
-        if !walk.damage.iter().any(|damage| damage.page == page) {
-            show(name.as_deref(), &key, &values.value(page, size)?);
-        }
+        show(name.as_deref(), &key, &values.value(page, size)?);
     }
-    Ok(walk.damage)
+    let mut damage = walk.into_damage();
+    if heads.len() < HEADS.len() || heads.iter().any(|other| other.transaction > head.transaction) {
+        let cause = "one of the two pages that describe the file, or what it leads to, cannot be \
+                     used: what the last commit changed may be missing";
+        damage.push(Damage { page: 0, cause: cause.to_owned() });
+    }
+    Ok(Ok(damage))
 }
 
 /// A walk over the pages of a file.
@@ -184,6 +112,8 @@ struct Walk<'file> {
     /// The pages that were met, used or free.
     met: PageSet,
     damage: Vec<Damage>,
+    /// How many more places are damaged.
+    untold: usize,
 }
 
 /// What a tree was found to have.
@@ -210,7 +140,13 @@ type Visit<'a> = dyn FnMut(&[u8], Data<'_>) -> Result<(), Flaw> + 'a;
 impl<'file> Walk<'file> {
     fn new(file: &'file File, head: Head) -> io::Result<Self> {
         let pages = Pages::new(file, head.free.pad)?;
-        Ok(Self { pages, last_page: head.last_page, met: PageSet::default(), damage: Vec::new() })
+        Ok(Self {
+            pages,
+            last_page: head.last_page,
+            met: PageSet::default(),
+            damage: Vec::new(),
+            untold: 0,
+        })
     }
 
     /// Walks all trees; `row` is shown what the unnamed database, under `None`, and the others hold.
@@ -233,12 +169,10 @@ impl<'file> Walk<'file> {
                 Data::SubDatabase(_) => Err("it holds a database".to_owned()),
             },
         )?;
-        if self.damage.is_empty() {
-            for (page, size) in long {
-                match free_pages(&self.pages.value(page, size)?) {
-                    Ok(pages) => free.extend(pages),
-                    Err(cause) => self.report(page, cause),
-                }
+        for (page, size) in long {
+            match free_pages(&self.pages.value(page, size)?) {
+                Ok(pages) => free.extend(pages),
+                Err(cause) => self.report(page, cause),
             }
         }
         let mut named = Vec::new();
@@ -278,9 +212,19 @@ impl<'file> Walk<'file> {
         }
     }
 
+    fn into_damage(mut self) -> Vec<Damage> {
+        if self.untold > 0 {
+            let cause = format!("and {} more places are damaged", self.untold);
+            self.damage.push(Damage { page: 0, cause });
+        }
+        self.damage
+    }
+
     fn report(&mut self, page: usize, cause: impl Into<String>) {
         if self.damage.len() < MOST_REPORTED {
             self.damage.push(Damage { page, cause: cause.into() });
+        } else {
+            self.untold += 1;
         }
     }
 
@@ -383,20 +327,24 @@ impl<'file> Walk<'file> {
                         let mut long = Vec::new();
                         let mut flaw = Ok(());
                         for node in 0..page.len() {
-                            let data = page.data(node);
-                            flaw = flaw.and(visit(page.key(node), data));
-                            if let Data::Elsewhere { page, size } = data {
-                                long.push((page, size));
+                            match page.data(node) {
+                                Data::Elsewhere { page: first, size } => {
+                                    long.push((page.key(node).to_vec(), first, size));
+                                }
+                                data => flaw = flaw.and(visit(page.key(node), data)),
+                            }
+                        }
+                        for (key, page, size) in long {
+                            match self.check_long(page, size)? {
+                                Ok(pages) => {
+                                    found.overflow_pages += pages;
+                                    flaw = flaw.and(visit(&key, Data::Elsewhere { page, size }));
+                                }
+                                Err(cause) => self.report(page, cause),
                             }
                         }
                         if let Err(cause) = flaw {
                             self.report(number, cause);
-                        }
-                        for (page, size) in long {
-                            match self.check_long(page, size)? {
-                                Ok(pages) => found.overflow_pages += pages,
-                                Err(cause) => self.report(page, cause),
-                            }
                         }
                     }
                 }
@@ -431,7 +379,7 @@ fn check_description(tree: Database, order: KeyOrder) -> Result<(), Flaw> {
     const NUMBERS: u16 = 0x08;
     let expected = if order == KeyOrder::Numbers { NUMBERS } else { 0 };
     if tree.flags & KINDS != expected {
-        Err(format!("its flags are {:#x}, which nothing of EOS's or ours has", tree.flags))
+        Err(format!("its flags are {:#x}: it is another application's, or damaged", tree.flags))
     } else if !(1..=DEEPEST).contains(&tree.depth) {
         Err(format!("it is said to be the root of {} levels", tree.depth))
     } else {
