@@ -1,14 +1,12 @@
 //! Looks at what a namespace holds value by value, and puts aside what cannot be read.
 
 use std::collections::HashSet;
-use std::hash::{BuildHasher, RandomState};
 use std::ops::ControlFlow;
-use std::process;
-use std::time::SystemTime;
 
 use crate::codec::{DateTimeParts, Node, NodeId, Reader, Tree, Zone, metadata, zones};
 use crate::codec::{gzip, in_shares, safe_globals};
 use crate::error::Result;
+use crate::random_number;
 use crate::store::{Batch, KeyRange, MetadataChange, Namespace, Order, Store, is_record_key};
 use crate::timestamp::Timestamp;
 
@@ -182,10 +180,11 @@ pub fn quarantine(
         kept.insert(value.to_vec());
         ControlFlow::Continue(())
     })?;
-    let unique = unique_name();
+    // Under keys that nobody else makes meanwhile, behind those that are there.
+    let (random, rank) = (random_number(), kept.len());
     let puts = wanted.into_iter().filter(|value| !kept.contains(value)).enumerate();
-    let puts = puts.map(|(number, value)| (format!("{unique}-{number}").into_bytes(), value));
-    let puts = puts.collect();
+    let key = |number| format!("{:016x}-{random:016x}", rank + number).into_bytes();
+    let puts = puts.map(|(number, value)| (key(number), value)).collect();
     store.commit(Some(QUARANTINE), &Batch { puts, any_keys: true, ..Batch::default() })?;
     store.commit(namespace, &removal)?;
     Ok(moved)
@@ -200,12 +199,4 @@ fn kept_form(namespace: Namespace<'_>, key: Option<&[u8]>, value: &[u8]) -> Vec<
     let mut kept = format!("{namespace} {key}\n").into_bytes();
     kept.extend_from_slice(value);
     kept
-}
-
-/// A name that nobody else makes, in this process or another.
-fn unique_name() -> String {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    // Its keys are random.
-    let random = RandomState::new().hash_one(process::id());
-    format!("{:032x}-{random:016x}", since.as_nanos())
 }

@@ -21,3 +21,9 @@ mod python;
 pub use error::{Error, Result};
 pub use interval::{Span, SpanSet};
 pub use timestamp::Timestamp;
+
+/// A number that no other process draws, as good as certainly.
+fn random_number() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(std::process::id())
+}

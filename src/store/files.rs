@@ -4,8 +4,6 @@ use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::process;
-use std::time::SystemTime;
 
 use heed::{CompactionOption, MdbError};
 use rustix::fs::FlockOperation;
@@ -14,6 +12,7 @@ use super::lmdb::LmdbOptions;
 use super::mapping::Env;
 use super::structure::{self, Damage};
 use crate::error::{Error, Result};
+use crate::random_number;
 
 /// Maps have a multiple of this size, in bytes, which every page size divides.
 pub(super) const MAP_UNIT: usize = 1 << 20;
@@ -88,9 +87,7 @@ pub(super) fn found(
     if fs::symlink_metadata(&data).is_ok() {
         return Ok(());
     }
-    // Processes of two machines, or containers, may have the same number.
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let place = directory.join(format!("new.{}.{}.tmp", process::id(), since.as_nanos()));
+    let place = directory.join(format!("new.{:016x}.tmp", random_number()));
     fs::create_dir(&place)?;
     let outcome =
         make(&place).and_then(|()| Ok(give_name(directory, &place.join("data.mdb"), &data)?));
