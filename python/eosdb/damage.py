@@ -154,19 +154,11 @@ def verify(
         return VerifyReport(damage=damage)
     with _opened(database, read_only=True) as opened:
         names = _names(opened, namespaces)
-        counting = _Progress(opened, names, progress)
-        records: dict[str | None, int] = {}
+        records: dict[str | None, int] = dict.fromkeys(names, 0)
         damaged: list[Damage] = []
-        for name in names:
-            records[name] = 0
-            start: bytes | None = None
-            while True:
-                found = _look(opened, name, start)
-                records[name] += found.rows
-                damaged += found.damage
-                counting.add(found.rows)
-                if (start := found.following) is None:
-                    break
+        for name, found in _walk(opened, names, _look, progress):
+            records[name] += found.rows
+            damaged += found.damage
         kept: dict[str | None, int] = {}
         for value in quarantined(opened):
             if value.namespace in names:
@@ -249,15 +241,8 @@ def repair(
     moved: list[Damage] = []
     with _opened(database, read_only=False) as opened:
         names = _names(opened, namespaces)
-        counting = _Progress(opened, names, progress)
-        for name in names:
-            start: bytes | None = None
-            while True:
-                found = _put_aside(opened, name, start)
-                moved += found.damage
-                counting.add(found.rows)
-                if (start := found.following) is None:
-                    break
+        for _, found in _walk(opened, names, _put_aside, progress):
+            moved += found.damage
         records = {name: opened.count_records(namespace=name) for name in names}
     return RepairReport(records, moved, lost)
 
@@ -273,20 +258,26 @@ class _Found:
     following: bytes | None
 
 
-class _Progress:
-    """Tells how many records were looked at."""
-
-    def __init__(self, database: Any, names: list[str | None], tell: Progress | None) -> None:
-        self._tell = tell
-        self._done = 0
-        counts = (database.count_records(namespace=name) for name in names)
-        self._total = 0 if tell is None else sum(counts)
-
-    def add(self, rows: int) -> None:
-        """Count rows, and tell of them."""
-        self._done += rows
-        if self._tell is not None:
-            self._tell(self._done, max(self._total, self._done))
+def _walk(
+    database: Any,
+    names: list[str | None],
+    look: Callable[[Any, str | None, bytes | None], _Found],
+    progress: Progress | None,
+) -> Iterator[tuple[str | None, _Found]]:
+    """Yield what `look` finds in each namespace, from its start or a key on, piece by piece."""
+    counts = (database.count_records(namespace=name) for name in names)
+    total = 0 if progress is None else sum(counts)
+    done = 0
+    for name in names:
+        start: bytes | None = None
+        while True:
+            found = look(database, name, start)
+            done += found.rows
+            if progress is not None:
+                progress(done, max(total, done))
+            yield name, found
+            if (start := found.following) is None:
+                break
 
 
 _ATTEMPTS: Final = 100

@@ -33,8 +33,7 @@ pub fn second_of(value: &Bound<'_, PyAny>) -> PyResult<i64> {
             format!("Timezone-aware datetime required, not {value:?}: give it a time zone"),
         ));
     };
-    let second = i64::from(since.get_days()) * 86_400 + i64::from(since.get_seconds());
-    Ok(Timestamp::from_seconds(second)?.seconds())
+    Ok(Timestamp::from_seconds(whole_seconds(&since))?.seconds())
 }
 
 /// The microseconds since 1970 began in UTC of an aware `datetime`.
@@ -83,8 +82,12 @@ pub fn offset_of(time: &Bound<'_, PyAny>) -> PyResult<Option<i64>> {
     if offset.is_none() {
         return Ok(None);
     }
-    let offset = offset.cast::<PyDelta>()?;
-    Ok(Some(i64::from(offset.get_days()) * 86_400 + i64::from(offset.get_seconds())))
+    Ok(Some(whole_seconds(offset.cast::<PyDelta>()?)))
+}
+
+/// The seconds of a `timedelta`, without its microseconds, which are never negative.
+pub fn whole_seconds(delta: &Bound<'_, PyDelta>) -> i64 {
+    i64::from(delta.get_days()) * 86_400 + i64::from(delta.get_seconds())
 }
 
 /// The second that key text names.

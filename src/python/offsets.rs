@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDateTime, PyDelta, PyDeltaAccess, PyTzInfo};
 
-use super::datetime::offset_of;
+use super::datetime::whole_seconds;
 use super::decode::{fixed_timezone_class, pendulum_date_time, pydantic_date_time, timezone_class};
 
 /// The day 1970-01-01, where 0001-01-01 is 1.
@@ -85,11 +85,12 @@ pub fn offset_on(zone: &Bound<'_, PyAny>, day: i32) -> PyResult<Option<i64>> {
         let year = year.into();
         let time = PyDateTime::new_with_fold(py, year, month, day, 0, 0, 0, 0, Some(zone), fold)?;
         let offset = time.call_method0(intern!(py, "utcoffset"))?;
-        // Fractions of a second, which an offset may have, are not counted here.
-        if offset.is_none() || offset.cast::<PyDelta>()?.get_microseconds() != 0 {
+        if offset.is_none() {
             return Ok(None);
         }
-        offset_of(&time)
+        let offset = offset.cast::<PyDelta>()?;
+        // Fractions of a second, which an offset may have, are not counted here.
+        Ok((offset.get_microseconds() == 0).then(|| whole_seconds(offset)))
     };
     // The later of two midnights: a clock that is put back past it repeats the end of the day.
     let (first, last) = (midnight(day, false)?, midnight(day + 1, true)?);
