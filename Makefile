@@ -57,7 +57,7 @@ $(DEMO_DATA): | $(TOOLS)
 
 test: check-rust check-python ## Check format, lints and types, and run every test
 	$(call step,pytest)
-	$(PY) -m pytest
+	$(PY) -m pytest -n auto
 
 # The tests of the bindings embed Python, so they need its shared library at link and at run time.
 # An interpreter built without one is served by the extension module's own tests, under pytest.

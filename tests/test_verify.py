@@ -34,7 +34,7 @@ from eosdb import (
 QUARANTINE: Final = "eosdb_quarantine"
 PAGE: Final = 4096
 
-OF_THE_CLASS: Final = {"text for a number", "a list for a number", "a number for a dictionary"}
+OF_THE_CLASS: Final = ("text for a number", "a list for a number", "a number for a dictionary")
 """What only a record class refuses."""
 
 
