@@ -1,11 +1,15 @@
 //! Gzip around stored values, readable by and from Python's `gzip` module.
 //!
 //! A value is a few hundred bytes, so setting up a compressor costs more than running it: each
-//! thread keeps one per level, and one decompressor, and resets them.
+//! thread keeps those it used, and one decompressor, and resets them. For the same reason building
+//! the tables of a dynamic Huffman code costs the reader of such a value more than all the rest, and
+//! describing that code to the reader takes up most of what it saves: short values are written with
+//! deflate's fixed code, which has its tables already (RFC 1951, section 3.2.6).
 
 use std::cell::RefCell;
 
-use flate2::{Compress, Compression, Crc, Decompress, FlushCompress, FlushDecompress, Status};
+use flate2::{Crc, Decompress, FlushDecompress, Status};
+use zlib_rs::{Deflate, DeflateConfig, DeflateFlush, Strategy};
 
 use crate::error::{Error, Result};
 
@@ -33,9 +37,20 @@ const INFLATE_MARGIN: usize = 288;
 
 const BEST: u32 = 9;
 
+/// Pickles up to this many bytes are written with the fixed code. Measured with records of 4 to 200
+/// numbers at level 9: inflating takes a half to a third of the time, for 1.4 % more bytes (322 bytes
+/// of pickle), 2.7 % (935) and 7 % (2,180), where the gain ends.
+const FIXED_CODE_UP_TO: usize = 1024;
+
+/// A raw deflate stream with the largest window, as zlib spells it.
+const RAW_WINDOW: i32 = -15;
+
+type Compressors = [[Option<Deflate>; 2]; BEST as usize];
+
 thread_local! {
-    static COMPRESSORS: RefCell<[Option<Compress>; BEST as usize]> = const {
-        RefCell::new([const { None }; BEST as usize])
+    /// By level, with a code of the value's own and with the fixed one.
+    static COMPRESSORS: RefCell<Compressors> = const {
+        RefCell::new([const { [const { None }; 2] }; BEST as usize])
     };
     static DECOMPRESSOR: RefCell<Option<Decompress>> = const { RefCell::new(None) };
 }
@@ -71,26 +86,35 @@ fn deflate_member(pickle: &[u8], length: u32, level: u32, out: &mut Vec<u8>) -> 
         1 => 4,
         _ => 0,
     };
-    // Deflate grows incompressible input by five bytes a block.
-    out.reserve(HEADER + pickle.len() + pickle.len() / 1000 + 64 + TRAILER);
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&[METHOD_DEFLATE, 0, 0, 0, 0, 0, extra_flags, UNKNOWN_SYSTEM]);
-    let finished = COMPRESSORS.with_borrow_mut(|compressors| {
-        let slot = &mut compressors[level as usize - 1];
-        let compressor = slot.get_or_insert_with(|| Compress::new(Compression::new(level), false));
+    // The fixed code has at most nine bits for a byte; otherwise five bytes a block are added.
+    let room = pickle.len() + pickle.len() / 8 + 64;
+    out.reserve(room + TRAILER);
+    out.resize(HEADER + room, 0);
+    let fixed = pickle.len() <= FIXED_CODE_UP_TO;
+    let deflated = COMPRESSORS.with_borrow_mut(|compressors| {
+        let slot = &mut compressors[level as usize - 1][usize::from(fixed)];
+        let compressor = slot.get_or_insert_with(|| compressor(level, fixed));
         compressor.reset();
-        loop {
-            let done = usize::try_from(compressor.total_in()).unwrap_or(pickle.len());
-            match compressor.compress_vec(&pickle[done..], out, FlushCompress::Finish) {
-                Ok(Status::StreamEnd) => return true,
-                Ok(_) if out.len() == out.capacity() => out.reserve(out.len()),
-                Ok(_) | Err(_) => return false,
-            }
-        }
+        let status = compressor.compress(pickle, &mut out[HEADER..], DeflateFlush::Finish);
+        let length = usize::try_from(compressor.total_out()).ok()?;
+        matches!(status, Ok(zlib_rs::Status::StreamEnd)).then_some(length)
     });
+    let Some(deflated) = deflated else { return false };
+    out.truncate(HEADER + deflated);
     out.extend_from_slice(&checksum(pickle).to_le_bytes());
     out.extend_from_slice(&length.to_le_bytes());
-    finished
+    true
+}
+
+fn compressor(level: u32, fixed: bool) -> Deflate {
+    Deflate::new_with_config(DeflateConfig {
+        level: level.cast_signed(),
+        window_bits: RAW_WINDOW,
+        strategy: if fixed { Strategy::Fixed } else { Strategy::Default },
+        ..DeflateConfig::default()
+    })
 }
 
 /// The pickle within stored bytes, as [`decode_stored`] finds it, in a buffer of its own.

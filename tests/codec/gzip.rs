@@ -44,6 +44,48 @@ fn headers_are_pythons_and_carry_no_time() {
     assert_eq!(encode(&pickle, 10), encode(&pickle, 9));
 }
 
+/// The kind of a member's first block: 0 stored, 1 the fixed code, 2 a code of its own.
+fn block_kind(stored: &[u8]) -> u8 {
+    stored[10] >> 1 & 3
+}
+
+#[test]
+fn short_values_have_the_code_that_readers_know() {
+    let pickle = golden("record_floats");
+    assert!(pickle.len() < 1024);
+    let long = pickle.repeat(1024 / pickle.len() + 1);
+    for level in 1..=9 {
+        let stored = encode(&pickle, level);
+        assert_eq!(block_kind(&stored), 1, "level {level}");
+        assert_eq!(decode(&stored).unwrap(), pickle);
+    }
+    // What a code of its own can gain grows with the length.
+    let numbers: Vec<u8> =
+        (0..4000_u32).flat_map(|n| format!("{}", n * n % 10).into_bytes()).collect();
+    assert_eq!(block_kind(&encode(&numbers, 9)), 2);
+    assert_eq!(decode(&encode(&numbers, 9)).unwrap(), numbers);
+    assert_eq!(decode(&encode(&long, 9)).unwrap(), long);
+}
+
+#[test]
+fn what_cannot_be_compressed_is_one_member_all_the_same() {
+    let mut state = 1_u32;
+    let noise: Vec<u8> = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state.to_le_bytes()[3]
+    })
+    .take(5000)
+    .collect();
+    for length in (0..=1100).chain([5000]) {
+        for level in [1, 6, 9] {
+            let stored = encode(&noise[..length], level);
+            assert!(is_gzip(&stored), "{length} bytes at level {level}");
+            assert!(stored.len() <= length + length / 8 + 64);
+            assert_eq!(decode(&stored).unwrap(), noise[..length]);
+        }
+    }
+}
+
 #[test]
 fn what_python_compressed() {
     // gzip.compress(b"a value, a value, a value", mtime=1)
