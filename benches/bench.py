@@ -18,10 +18,20 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from contenders import BENCHES, Case, Contender, WorkerProcess, build_floor, run_floor
+import columnar
+from contenders import (
+    BENCHES,
+    Case,
+    Contender,
+    WorkerProcess,
+    build_floor,
+    run_columnar,
+    run_floor,
+)
 from expectation import Expectation, WrongResultError, compare, compare_compacted
 from subject import DAY_SECONDS, READ_KEY, STEP_SECONDS
 from table import (
+    COLUMNAR,
     COMPACTING,
     COMPARISONS,
     DELETING,
@@ -35,11 +45,13 @@ from table import (
     VACUUMING,
     WRITING,
     Answers,
-    print_tables,
+    EngineAnswers,
+    tables,
 )
 
 LEAST_ROWS = 2 * DAY_SECONDS // STEP_SECONDS
 STARTS_AT_MOST = 7
+PAGE_MARKS = ("<!-- what `make bench` printed -->", "<!-- end -->")
 STARTS_WITHIN_SECONDS = 3.0
 
 
@@ -62,6 +74,8 @@ class Measurement:
         self.case = case
         self.contenders = contenders
         self.answers: Answers = {}
+        self.engines: EngineAnswers = {}
+        self._directory = directory
         self._roots = {contender.name: directory / contender.name for contender in contenders}
         self._expected = Expectation(case.rows, case.configured)
 
@@ -136,9 +150,20 @@ class Measurement:
         ours = [contender for contender in self.contenders if contender.name == "eosdb"]
         known = {operation.name for operation in (READ_FIRST, *READING)} | {FLOOR_NAME}
         names = [name for line in COMPARISONS for name in (line.ours, line.name)]
-        self._run_fresh([name for name in names if name not in known], ours)
+        names += [operation.name for operation in COLUMNAR]
+        self._run_fresh([name for name in dict.fromkeys(names) if name not in known], ours)
+        for engine in columnar.installed():
+            self._progress(engine)
+            self._run_engine(engine)
         self._progress(FLOOR_NAME)
         self._take(FLOOR_NAME, "eosdb", run_floor(self._roots["eosdb"], READ_KEY))
+
+    def _run_engine(self, engine: str) -> None:
+        """Run a column store on the same rows."""
+        found = run_columnar(engine, self._directory / engine, self.case.rows)
+        expected = self._expected.results[READ_FIRST.name]
+        compare(engine, READ_FIRST.name, found["read_opened"]["result"], expected)
+        self.engines[engine] = found
 
     def _content(self, reader: Contender, writer: str) -> str:
         with WorkerProcess(reader, self._roots[writer], self.case) as worker:
@@ -165,6 +190,13 @@ def progress(text: str) -> None:
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
+def update(page: Path, content: str) -> None:
+    """Put the tables into a page, between the two marks that it has for them."""
+    before, _, rest = page.read_text().partition(PAGE_MARKS[0])
+    _, _, after = rest.partition(PAGE_MARKS[1])
+    page.write_text(f"{before}{PAGE_MARKS[0]}\n{content}\n{PAGE_MARKS[1]}{after}")
+
+
 def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
@@ -179,6 +211,9 @@ def parse() -> argparse.Namespace:
         "--upstream-python", default=sys.executable, help="interpreter with its dependencies"
     )
     parser.add_argument("--json", type=Path, help="file to write all figures to")
+    parser.add_argument(
+        "--page", type=Path, help="page of the documentation to put the tables into"
+    )
     parser.add_argument(
         "--directory", type=Path, default=BENCHES.parent / "build", help="where to put databases"
     )
@@ -198,10 +233,11 @@ def main() -> int:
         source = str(options.upstream / "src")
         contenders.insert(1, Contender("upstream", options.upstream_python, source))
 
-    print(f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores")
+    machine = f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores"
+    print(machine)
     progress("build the floor")
     build_floor()
-    report = []
+    report, found = [], [machine]
     options.directory.mkdir(parents=True, exist_ok=True)
     try:
         for count in rows:
@@ -211,13 +247,17 @@ def main() -> int:
                     measurement = Measurement(case, contenders, Path(directory))
                     measurement.run()
                 progress("")
-                print_tables(case, contenders, measurement.answers)
+                shown = tables(case, contenders, measurement.answers, measurement.engines)
+                print("", *(table.as_text() for table in shown), sep="\n\n")
+                found += [table.as_markdown() for table in shown]
                 report.append({**case.__dict__, "answers": measurement.answers})
     except WrongResultError as error:
         print(f"\nWrong result, no figures: {error}", file=sys.stderr)
         return 1
     if options.json is not None:
         options.json.write_text(json.dumps(report, indent=1))
+    if options.page is not None:
+        update(options.page, "\n\n".join(found))
     return 0
 
 

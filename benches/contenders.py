@@ -131,3 +131,22 @@ def run_floor(root: Path, key: str) -> Answer:
     )
     found = json.loads(run.stdout)
     return {"seconds": found["seconds"], "result": [found["records"], found["mean"]]}
+
+
+def run_columnar(engine: str, directory: Path, rows: int) -> Answer:
+    """Measure a column store on the same rows.
+
+    Args:
+        engine: Its name.
+        directory: Where to put its files.
+        rows: How many rows.
+
+    Returns:
+        The answers by operation.
+    """
+    command = [sys.executable, str(BENCHES / "columnar.py"), engine, str(directory)]
+    run = subprocess.run(  # noqa: S603 - constants and a path of our own
+        [*command, "--rows", str(rows)], check=True, stdout=subprocess.PIPE, text=True
+    )
+    answers: Answer = json.loads(run.stdout)
+    return answers

@@ -8,6 +8,8 @@ from typing import Any
 from contenders import Case, Contender
 from subject import LOOKUPS
 
+EngineAnswers = dict[str, dict[str, Any]]
+
 BARS_FROM_ROWS = 100_000
 Answers = dict[str, dict[str, Any]]
 
@@ -79,6 +81,11 @@ VACUUMING = Operation("vacuum", "open, vacuum the older half", "total", 100)
 DELETING = Operation("delete", "open, delete the older half, save", "total", 100)
 MEMORY = Operation("memory", "memory per loaded row", "bytes", 100)
 DISK = Operation("disk", "disk per row", "bytes", {9: 320})
+# What a column store does as well.
+COLUMNAR = (
+    Operation("read_opened", "open, hourly mean of all", "total", None),
+    Operation("append", "open, one more record on disk", "total", None),
+)
 TABLE = (
     *(*WRITING, *FINDING, START, READ_FIRST, *READING),
     *(COMPACTING, VACUUMING, DELETING, MEMORY, DISK),
@@ -130,20 +137,65 @@ def shown(ratio: float) -> str:
     return f"{ratio:,.1f}" if ratio < 100 else f"{ratio:,.0f}"
 
 
-def print_tables(case: Case, contenders: list[Contender], answers: Answers) -> None:
-    """Print what was measured with one case.
+@dataclass(frozen=True)
+class Table:
+    """A table to be shown.
+
+    Attributes:
+        title: What it is about.
+        heads: The heads of its columns; the first column holds text.
+        rows: The cells, as text.
+        note: What has to be said below it.
+    """
+
+    title: str
+    heads: list[str]
+    rows: list[list[str]]
+    note: str = ""
+
+    def as_text(self) -> str:
+        """Return it for a terminal."""
+        lines = [self.heads, *self.rows]
+        widths = [max(len(line[at]) for line in lines) for at in range(len(self.heads))]
+        shown = [
+            "  ".join(
+                cell.ljust(width) if at == 0 else cell.rjust(width)
+                for at, (cell, width) in enumerate(zip(line, widths, strict=True))
+            ).rstrip()
+            for line in lines
+        ]
+        return "\n".join([self.title, *shown, *([f"({self.note})"] if self.note else [])])
+
+    def as_markdown(self) -> str:
+        """Return it for the documentation."""
+        lines = [self.heads, ["---", *["---:"] * (len(self.heads) - 1)], *self.rows]
+        shown = ["| " + " | ".join(line) + " |" for line in lines]
+        return "\n".join([f"**{self.title}**", "", *shown, *(["", self.note] if self.note else [])])
+
+
+def tables(
+    case: Case, contenders: list[Contender], answers: Answers, engines: EngineAnswers
+) -> list[Table]:
+    """Return what was measured with one case as tables.
 
     Args:
         case: What it was measured with.
         contenders: The implementations; ratios are against the real Akkudoktor-EOS where that ran.
         answers: The answers by operation and implementation.
+        engines: The answers of column stores, by engine and operation.
     """
+    return [
+        _operations(case, contenders, answers),
+        _comparisons(case, answers),
+        *([_column_stores(answers, engines)] if engines else []),
+    ]
+
+
+def _operations(case: Case, contenders: list[Contender], answers: Answers) -> Table:
     names = [contender.name for contender in contenders]
     rival = "upstream" if "upstream" in names else "reference"
     binding = case.rows >= BARS_FROM_ROWS
-    print(f"\n{case}")
-    heads = [*(f"{name:>11}" for name in names), f"{'ratio':>9}", f"{'bar':>9}"]
-    print(f"{'operation':<40}" + "".join(heads))
+    rows = []
     for operation in TABLE:
         values = {
             name: figure(operation, answers[operation.name][name], case.rows) for name in names
@@ -157,15 +209,37 @@ def print_tables(case: Case, contenders: list[Contender], answers: Answers) -> N
             in_bytes=operation.unit == "bytes",
             binding=binding,
         )
-        figures = "".join(f"{in_words(operation.unit, values[name]):>11}" for name in names)
-        print(f"{operation.label:<40}{figures}{shown(ratio):>9}{bar:>9}  {met}".rstrip())
+        figures = [in_words(operation.unit, values[name]) for name in names]
+        rows.append([operation.label, shown(ratio), bar, met, *figures])
+    note = "" if binding else f"The bars hold for {BARS_FROM_ROWS:,} rows."
+    return Table(str(case), ["operation", "ratio", "bar", "", *names], rows, note)
 
-    print(f"\n{'eosdb against':<40}{'':<17}{'other':>11}{'eosdb':>11}{'ratio':>9}{'bar':>9}")
+
+def _comparisons(case: Case, answers: Answers) -> Table:
+    rows = []
     for line in COMPARISONS:
         ours, other = (answers[name]["eosdb"]["seconds"] for name in (line.ours, line.name))
-        bar, met = verdict(line.bar, ours, other / ours, in_bytes=False, binding=binding)
-        figures = f"{in_words('total', other):>11}{in_words('total', ours):>11}"
-        text = f"{line.label:<40}{line.other:<17}{figures}{shown(other / ours):>9}{bar:>9}  {met}"
-        print(text.rstrip())
-    if not binding:
-        print(f"(The bars hold for {BARS_FROM_ROWS:,} rows.)")
+        bar, met = verdict(
+            line.bar, ours, other / ours, in_bytes=False, binding=case.rows >= BARS_FROM_ROWS
+        )
+        figures = [in_words("total", other), in_words("total", ours)]
+        rows.append([line.label, line.other, shown(other / ours), bar, met, *figures])
+    return Table(
+        "eosdb against …", ["operation", "other", "ratio", "bar", "", "other", "eosdb"], rows
+    )
+
+
+def _column_stores(answers: Answers, engines: EngineAnswers) -> Table:
+    ours = {line.name: answers[line.name]["eosdb"] for line in (*COLUMNAR, DISK)}
+    rows = [
+        [
+            name,
+            *(in_words("total", found[line.name]["seconds"]) for line in COLUMNAR),
+            in_words("bytes", found[DISK.name]["bytes"]),
+        ]
+        for name, found in (("eosdb", ours), *engines.items())
+    ]
+    heads = ["engine", *(line.label for line in COLUMNAR), DISK.label]
+    return Table(
+        "The same rows in column stores", heads, rows, "Parquet: one more row is a new file."
+    )

@@ -291,6 +291,30 @@ class Worker:
         self.records = list(self.sequence.db_iterate_records())
         return self._best(self._hourly)
 
+    def read_opened(self) -> Answer:
+        """Open the database and read one key of all records, in a process that works already."""
+
+        def action() -> Any:
+            self._connect()
+            return self._hourly()
+
+        return self._best(action, self._connect)
+
+    def _count(self) -> int:
+        count: int = self.sequence.db_count_records()
+        return count
+
+    def append(self) -> Answer:
+        """Open a copy of the database, add a record behind the last one and save."""
+        moment = local_moment(FIRST_SECOND + self.rows * STEP_SECONDS)
+        values = dict.fromkeys(KEYS, 1.0)
+
+        def action(sequence: Any) -> None:
+            sequence.db_insert_record(self.subject.record_class(date_time=moment, **values))
+            sequence.db_save_records()
+
+        return self._on_copies(action, self._count)
+
     def keys_opened(self) -> Answer:
         """Read four keys in one call, with nothing loaded."""
         return self._best(self._together, self._connect)
