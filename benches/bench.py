@@ -250,7 +250,8 @@ def main() -> int:
                 shown = tables(case, contenders, measurement.answers, measurement.engines)
                 print("", *(table.as_text() for table in shown), sep="\n\n")
                 found += [table.as_markdown() for table in shown]
-                report.append({**case.__dict__, "answers": measurement.answers})
+                figures = {"answers": measurement.answers, "engines": measurement.engines}
+                report.append({**case.__dict__, **figures})
     except WrongResultError as error:
         print(f"\nWrong result, no figures: {error}", file=sys.stderr)
         return 1

@@ -224,9 +224,8 @@ def _comparisons(case: Case, answers: Answers) -> Table:
         )
         figures = [in_words("total", other), in_words("total", ours)]
         rows.append([line.label, line.other, shown(other / ours), bar, met, *figures])
-    return Table(
-        "eosdb against …", ["operation", "other", "ratio", "bar", "", "other", "eosdb"], rows
-    )
+    heads = ["operation", "against", "ratio", "bar", "", "other", "eosdb"]
+    return Table("eosdb against others", heads, rows)
 
 
 def _column_stores(answers: Answers, engines: EngineAnswers) -> Table:

@@ -7,6 +7,7 @@ Python what the core should do.
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -166,6 +167,16 @@ def test_appended_records_are_one_commit_and_few_questions() -> None:
         asked = [operation for operation, _ in faults.operations]
         assert asked.count("commit") == 1
         assert len(asked) <= 5
+
+
+def test_importing_brings_nothing_that_only_some_ask_for() -> None:
+    heavy = {"pandas", "pyarrow", "polars", "matplotlib", "akkudoktoreos", "pytest", "asyncio"}
+    code = "import sys, eosdb; print(*{name.partition('.')[0] for name in sys.modules})"
+    loaded = subprocess.run(  # noqa: S603 - this interpreter
+        [sys.executable, "-c", code], capture_output=True, check=True, text=True
+    )
+    assert "numpy" in loaded.stdout.split()
+    assert heavy.isdisjoint(loaded.stdout.split())
 
 
 # Python calls
