@@ -64,9 +64,8 @@ pub fn durability_named(name: &str) -> Result<Durability> {
 /// A duration of `seconds`, as long as SQLite can wait.
 fn seconds(seconds: f64) -> Result<Duration> {
     let most = Duration::from_millis(i32::MAX.unsigned_abs().into());
-    let refused = || {
-        Error::Invalid(format!("timeout must be a number of seconds from 0 on, not {seconds}"))
-    };
+    let refused =
+        || Error::Invalid(format!("timeout must be a number of seconds from 0 on, not {seconds}"));
     let duration = Duration::try_from_secs_f64(seconds).map_err(|_| refused())?;
     Ok(duration.min(most))
 }

@@ -8,6 +8,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::SqliteOptions;
+use super::errors::code_of;
 use crate::store::Durability;
 
 /// Exactly Akkudoktor-EOS's tables, so that either program can have made them.
@@ -65,7 +66,7 @@ pub(super) fn foreignness(connection: &Connection) -> rusqlite::Result<Option<St
     if has_table(connection, "records")? {
         let columns = connection.prepare("SELECT namespace, key, value FROM records LIMIT 0");
         return match columns {
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::Unknown) => {
+            Err(error) if code_of(&error) == Some(ErrorCode::Unknown) => {
                 Ok(Some(error.to_string()))
             }
             outcome => outcome.map(|_| None),
@@ -100,7 +101,7 @@ fn use_log(connection: &Connection, patience: Duration) -> rusqlite::Result<()> 
     let start = Instant::now();
     loop {
         let outcome = connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()));
-        match outcome.as_ref().map_err(rusqlite::Error::sqlite_error_code) {
+        match outcome.as_ref().map_err(code_of) {
             Err(Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)) => {
                 if start.elapsed() >= patience {
                     return Ok(());

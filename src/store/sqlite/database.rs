@@ -26,7 +26,7 @@ static OPEN: Mutex<Vec<Arc<Database>>> = Mutex::new(Vec::new());
 /// How many connections are kept for readers to come.
 const IDLE_READERS: usize = 4;
 
-/// What a write needs in bytes, to tell a full disk from a broken one.
+/// What any write needs in bytes, to tell a full disk from a broken one.
 const ROOM: usize = 1 << 20;
 
 /// An open file.
@@ -212,18 +212,20 @@ impl Database {
     }
 
     /// Runs `apply` in a transaction and commits, if it says that it changed anything. Nothing is
-    /// done if the namespace has another generation than the one to be `based_on`.
+    /// done if the namespace has another generation than the one to be `based_on`. What is written
+    /// has about so many `bytes`.
     ///
     /// Returns the namespace's generation afterwards.
     pub(super) fn write(
         &self,
         namespace: Namespace<'_>,
         based_on: Option<u64>,
+        bytes: usize,
         apply: impl FnOnce(&Connection) -> rusqlite::Result<bool>,
     ) -> Result<u64> {
         self.with(|connections| {
             let mut writer = lock(&connections.writer);
-            let failed = |error: rusqlite::Error| self.error(&error, Some(ROOM));
+            let failed = |error: rusqlite::Error| self.error(&error, Some(ROOM.max(bytes)));
             let transaction =
                 writer.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
             // From here on nobody else commits.

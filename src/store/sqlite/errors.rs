@@ -21,7 +21,7 @@ pub(super) fn in_terms_of_the_core(
     let path = || directory.display().to_string();
     let full = |cause: String| Error::Full { path: path(), cause };
     let storage = |cause: String| Error::Storage { path: path(), cause };
-    match error.sqlite_error_code() {
+    match code_of(error) {
         Some(ErrorCode::DiskFull) => full(error.to_string()),
         Some(ErrorCode::SystemIoFailure) => {
             match room.map_or(Ok(()), |room| files::probe_room(directory, room)) {
@@ -44,6 +44,14 @@ pub(super) fn in_terms_of_the_core(
             storage(format!("{error}: SQLite must be able to read data.db, and to write beside it"))
         }
         _ => storage(error.to_string()),
+    }
+}
+
+/// The code of an error, of one in a statement too.
+pub(super) fn code_of(error: &SqliteError) -> Option<ErrorCode> {
+    match error {
+        SqliteError::SqlInputError { error, .. } => Some(error.code),
+        error => error.sqlite_error_code(),
     }
 }
 

@@ -110,19 +110,28 @@ impl SqliteStore {
             Err(Error::Malformed { cause, .. }) => return Ok(vec![Damage { page: 0, cause }]),
             Err(error) => return Err(error),
         };
-        let found = database.read(|connection| {
+        let mut damage = Vec::new();
+        let outcome = database.read(|connection| {
             let mut check = connection.prepare("PRAGMA integrity_check")?;
-            let found = check.query_map([], |row| row.get::<_, String>(0))?;
-            found.collect::<rusqlite::Result<Vec<String>>>()
+            let mut messages = check.query([])?;
+            while let Some(row) = messages.next()? {
+                let cause: String = row.get(0)?;
+                if cause != "ok" {
+                    damage.push(Damage { page: errors::page_in(&cause), cause });
+                }
+            }
+            Ok(())
         });
         database.close();
-        let messages = match found {
-            Ok(messages) => messages,
-            Err(Error::Malformed { cause, .. }) => vec![cause],
+        match outcome {
+            // It tells what it has found before it cannot go on.
+            Err(Error::Malformed { cause, .. }) if damage.is_empty() => {
+                damage.push(Damage { page: 0, cause });
+            }
+            Ok(()) | Err(Error::Malformed { .. }) => {}
             Err(error) => return Err(error),
-        };
-        let messages = messages.into_iter().filter(|message| message != "ok");
-        Ok(messages.map(|cause| Damage { page: errors::page_in(&cause), cause }).collect())
+        }
+        Ok(damage)
     }
 
     /// Writes the file in the directory `path` anew, without free pages, while it is in use.
@@ -221,7 +230,8 @@ impl Store for SqliteStore {
         }
         let puts = ordered_puts(batch)?;
         let mut deleted = 0;
-        let generation = database.write(namespace, batch.based_on, |connection| {
+        let bytes = puts.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let generation = database.write(namespace, batch.based_on, bytes, |connection| {
             let name = namespace.unwrap_or_default();
             let mut put = connection.prepare_cached(
                 "INSERT INTO records (namespace, key, value) VALUES (?1, ?2, ?3)
