@@ -64,7 +64,7 @@ def test_what_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
 
 
 def test_looking_at_an_open_file_leaves_its_locks_alone(tmp_path: Path) -> None:
-    """Closing a file takes all locks of the process from it: so it is not opened to be looked at."""
+    """Closing a file takes all locks of the process from it: so it is not opened to be seen."""
     with eosdb.SQLiteDatabase(tmp_path) as database:
         database.save_records([(b"20260101T000000Z", b"value")], "house")
         for _ in range(2):

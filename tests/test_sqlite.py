@@ -41,7 +41,7 @@ def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
-# ---- what upstream wrote, and what it reads -------------------------------------------------------
+# ---- what upstream wrote, and what it reads -----------------------------------------------------
 
 
 @pytest.fixture
@@ -78,7 +78,8 @@ def test_upstream_reads_what_eosdb_has_changed(golden: Path) -> None:
         devices = SEQUENCES["Devices"](database=database)
         before = len(devices)
         devices.update_value(when(0), power_w=1.5)
-        devices.delete_by_datetime(devices[1].date_time, devices[2].date_time)
+        first, second = [record.date_time for record in devices][1:3]
+        devices.delete_by_datetime(first, second)
         assert devices.save()
         expected_rows = list(database.iterate_records(namespace="Devices"))
         assert len(expected_rows) == before
@@ -119,7 +120,7 @@ def test_what_another_process_commits_is_seen(tmp_path: Path) -> None:
         assert database.count_records(namespace="house") == 10
 
 
-# ---- as upstream's class --------------------------------------------------------------------------
+# ---- as upstream's class ------------------------------------------------------------------------
 
 
 def test_a_closed_database_answers_as_upstreams() -> None:
@@ -185,7 +186,7 @@ def test_compacting_makes_the_file_smaller_while_it_is_in_use(method: str, tmp_p
         database.compact()
 
 
-# ---- faults ---------------------------------------------------------------------------------------
+# ---- faults -------------------------------------------------------------------------------------
 
 
 def with_sqlite(script: str) -> str:

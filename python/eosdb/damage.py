@@ -165,7 +165,7 @@ def verify(
             damaged += found.damage
         kept: dict[str | None, int] = {}
         for value in quarantined(opened):
-            if value.namespace in names:
+            if namespaces is None or value.namespace in names:
                 kept[value.namespace] = kept.get(value.namespace, 0) + 1
         return VerifyReport(records, damaged, kept)
 

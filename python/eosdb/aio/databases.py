@@ -185,7 +185,7 @@ class LMDBDatabase(_Database):
 
 
 class SQLiteDatabase(_Database):
-    """A database in a directory, as :class:`eosdb.SQLiteDatabase` is one; its methods are awaited."""
+    """A database in a directory, as :class:`eosdb.SQLiteDatabase` is one; methods are awaited."""
 
     blocking: sqlite_database.SQLiteDatabase
 

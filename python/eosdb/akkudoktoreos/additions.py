@@ -73,7 +73,8 @@ def _backend(ours: type[NativeDatabase], module: ModuleType, flavour: Flavour) -
                 ours.__init__(self)
 
         def open(self, namespace: str | None = None) -> None:
-            was_open, default_namespace = self.is_open, self.default_namespace
+            was_open = self.is_open
+            default_namespace: str | None = getattr(self, "default_namespace", None)
             super().open(namespace)
             if not was_open:
                 tell(self, flavour)

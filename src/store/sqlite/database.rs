@@ -196,19 +196,19 @@ impl Database {
 
     fn reader<'pool>(&self, connections: &'pool Connections) -> Result<Reader<'pool>> {
         let idle = lock(&connections.readers).pop();
-        let connection = match idle {
-            Some(connection) => connection,
-            None => {
-                let named = fs::metadata(&self.file);
-                if !named.is_ok_and(|named| files::is_same_file(&named, &connections.identity)) {
-                    return Err(self.storage_error(format!(
-                        "{FILE} was replaced while it is open: close it and open it again"
-                    )));
-                }
-                connect(&self.file, self.options).map_err(|error| self.error(&error, None))?
-            }
-        };
+        let connection = idle.map_or_else(|| self.connect_again(connections), Ok)?;
         Ok(Reader { pool: &connections.readers, connection: Some(connection) })
+    }
+
+    /// Connects to the file once more, if it is still the same.
+    fn connect_again(&self, connections: &Connections) -> Result<Connection> {
+        let named = fs::metadata(&self.file);
+        if !named.is_ok_and(|named| files::is_same_file(&named, &connections.identity)) {
+            return Err(self.storage_error(format!(
+                "{FILE} was replaced while it is open: close it and open it again"
+            )));
+        }
+        connect(&self.file, self.options).map_err(|error| self.error(&error, None))
     }
 
     /// Runs `apply` in a transaction and commits, if it says that it changed anything. Nothing is

@@ -184,7 +184,7 @@ impl Store for SqliteStore {
 
     fn get(&self, namespace: Namespace<'_>, key: &[u8]) -> Result<Option<Vec<u8>>> {
         self.database_for(namespace)?
-            .read(|connection| look_up(connection, namespace, key, |value| value.to_vec()))
+            .read(|connection| look_up(connection, namespace, key, <[u8]>::to_vec))
     }
 
     fn get_many(
