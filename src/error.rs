@@ -85,6 +85,17 @@ pub enum Error {
         /// What is wrong with it.
         cause: String,
     },
+    /// An SQLite file whose pages contradict one another.
+    #[error(
+        "the database file in '{}' is damaged: {cause}; restore a backup, or save what can be read \
+         of it with the command `.recover` of sqlite3", path.display()
+    )]
+    Malformed {
+        /// The directory of the file.
+        path: PathBuf,
+        /// What SQLite said.
+        cause: String,
+    },
     /// Another process holds the environment with an incompatible LMDB.
     #[error(
         "'{}' is in use by another process through an LMDB of another version (py-lmdb, for \

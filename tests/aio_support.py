@@ -265,7 +265,7 @@ class CoroutineDatabase(Gates):
         await self._pass("flush")
 
 
-KINDS = ["aio lmdb", "aio memory", "sync lmdb", "coroutines"]
+KINDS = ["aio lmdb", "aio memory", "aio sqlite", "sync lmdb", "coroutines"]
 GATED = ["coroutines", "blocking"]
 
 
@@ -276,6 +276,9 @@ async def opened(kind: str, path: Path, settings: Any = None) -> AsyncIterator[A
     if kind == "aio lmdb":
         async with aio.LMDBDatabase(path / "db", durability="none", **options) as lmdb:
             yield lmdb
+    elif kind == "aio sqlite":
+        async with aio.SQLiteDatabase(path / "db", durability="none", **options) as sqlite:
+            yield sqlite
     elif kind == "aio memory":
         async with aio.MemoryDatabase(**options) as memory:
             yield memory

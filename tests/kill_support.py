@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
-from support import PROGRAM, WITH_TESTS, House, when
-
-from eosdb import LMDBDatabase
+from support import PROGRAM, WITH_TESTS, House, engine_for, when
 
 T = TypeVar("T")
 
@@ -106,7 +104,7 @@ def all_or_nothing(
     Returns:
         How many kills came before the change, and how many after it.
     """
-    copy = original.with_name("copy")
+    copy = original.with_name(f"{original.name} copy")
     before = content(original)
     shutil.copytree(original, copy)
     duration = kill(program, copy, after=None).seconds
@@ -128,9 +126,10 @@ def all_or_nothing(
 
 def works(path: Path) -> None:
     """Check that a database that was left behind is sound: it is changed, read and copied."""
+    engine = engine_for(path)
     copy = path.with_name(f"{path.name} for reading")
     far = when(2_000_000_000)
-    with LMDBDatabase(path) as database:
+    with engine(path) as database:
         house = House(database=database)
         before = house.db_count_records()
         house.update_value(far, note="y" * 10_000)
@@ -140,7 +139,7 @@ def works(path: Path) -> None:
         assert house.delete_by_datetime(far, None) == 1
         assert house.save()
         assert House(database=database).db_count_records() == before
-    with LMDBDatabase(copy, read_only=True) as database:
+    with engine(copy, read_only=True) as database:
         assert House(database=database).db_count_records() == before + 1
         assert House(database=database).get_by_datetime(far).note == "y" * 10_000
     shutil.rmtree(copy)

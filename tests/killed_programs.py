@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 from compaction_support import Home
-from support import House, when
+from support import House, engine_for, when
 
 from eosdb import DatabaseSettings, LMDBDatabase
 
@@ -76,7 +76,7 @@ def saving(path: str, kind: str, seed: str, start: str) -> None:
     """Save on and on."""
 
     def numbers() -> Iterator[int]:
-        with LMDBDatabase(path, settings=UNCOMPRESSED) as database:
+        with engine_for(path)(path, settings=UNCOMPRESSED) as database:
             sequence = House(database=database)
             for number in range(int(start), STEPS):
                 change(sequence, CHANGES[kind](int(seed), number))
@@ -113,7 +113,7 @@ def beginning(folder: str) -> None:
 
 
 def _in(path: str, work: Callable[[LMDBDatabase], object]) -> None:
-    with LMDBDatabase(path) as database:
+    with engine_for(path)(path) as database:
         print("start", flush=True)  # noqa: T201  the report
         work(database)
 

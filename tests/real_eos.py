@@ -140,6 +140,7 @@ class Eos:
     checkout: Path
     python: Path
     folder: Path
+    provider: str
     servers: list[Server] = field(default_factory=list)
     is_repaired: bool = False
 
@@ -149,7 +150,7 @@ class Eos:
         config = {
             "general": {"data_folder_path": str(self.folder / "data")},
             "database": {
-                "provider": "LMDB",
+                "provider": self.provider,
                 "compression_level": 9,
                 "autosave_interval_sec": AUTOSAVE_S,
                 "compaction_interval_sec": 10**9,  # far off: it changes values
@@ -374,10 +375,11 @@ def main() -> int:
     parser.add_argument("--python", type=Path, required=True, help="an interpreter that runs it")
     parser.add_argument("--minutes", type=float, default=3)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--provider", choices=["LMDB", "SQLite"], default="LMDB")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="real_eos_"))
     # An environment is found by the place of its interpreter, which is a link: not resolved.
-    eos = Eos(options.eos.resolve(), options.python.absolute(), folder)
+    eos = Eos(options.eos.resolve(), options.python.absolute(), folder, options.provider)
     eos.configure()
     trial = Trial(eos, random.Random(options.seed))
     try:

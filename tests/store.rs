@@ -1,4 +1,4 @@
-//! What every store must do: one suite, run against the store in memory and the one on LMDB, each
+//! What every store must do: one suite, run against the stores in memory, on LMDB and on SQLite, each
 //! as it is and behind faults that there are none of.
 
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use eosdb::store::{
     Batch, Committed, Durability, Faults, FaultyStore, KeyRange, LmdbOptions, LmdbStore,
-    METADATA_KEY, MemoryStore, MetadataChange, Namespace, Order, Store,
+    METADATA_KEY, MemoryStore, MetadataChange, Namespace, Order, SqliteOptions, SqliteStore, Store,
 };
 use eosdb::{Error, Timestamp};
 use proptest::prelude::*;
@@ -323,6 +323,13 @@ macro_rules! conformance {
                 super::$test(&*super::open(directory.path()));
             })*
         }
+        mod sqlite {
+            $(#[test]
+            fn $test() {
+                let directory = tempfile::tempdir().unwrap();
+                super::$test(&*super::open_sqlite(directory.path()));
+            })*
+        }
         mod memory_without_faults {
             $(#[test]
             fn $test() {
@@ -334,6 +341,13 @@ macro_rules! conformance {
             fn $test() {
                 let directory = tempfile::tempdir().unwrap();
                 super::$test(&*super::without_faults(super::open(directory.path())));
+            })*
+        }
+        mod sqlite_without_faults {
+            $(#[test]
+            fn $test() {
+                let directory = tempfile::tempdir().unwrap();
+                super::$test(&*super::without_faults(super::open_sqlite(directory.path())));
             })*
         }
     };
@@ -357,6 +371,11 @@ conformance!(
 
 fn open(path: &std::path::Path) -> Arc<LmdbStore> {
     LmdbStore::open(path, LmdbOptions::default()).unwrap()
+}
+
+fn open_sqlite(path: &std::path::Path) -> Arc<SqliteStore> {
+    let options = SqliteOptions { durability: Durability::None, ..SqliteOptions::default() };
+    SqliteStore::open(path, options).unwrap()
 }
 
 fn without_faults(store: Arc<dyn Store>) -> Arc<FaultyStore> {
@@ -396,12 +415,14 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
-    fn both_stores_behave_as_maps(
+    fn all_stores_behave_as_maps(
         batches in proptest::collection::vec((0..3_usize, any_batch()), 1..12),
         bounds in (0..42_i64, 0..42_i64),
     ) {
         let directory = tempfile::tempdir().unwrap();
-        let stores: [&dyn Store; 2] = [&*open(directory.path()), &MemoryStore::new()];
+        let path = directory.path();
+        let stores: [&dyn Store; 3] =
+            [&*open(path), &*open_sqlite(path), &MemoryStore::new()];
         let mut models = [const { (BTreeMap::new(), None::<Vec<u8>>) }; 3];
         let range = [key(bounds.0), key(bounds.1)];
         let range = KeyRange { start: Some(&range[0]), end: Some(&range[1]) };

@@ -47,6 +47,12 @@ def when(second: float, zone: str = "UTC") -> DateTime:
     return eosdb.to_datetime(second, in_timezone=zone)
 
 
+def engine_for(path: str | os.PathLike[str]) -> Any:
+    """Return the class of database that a path of these tests is for, by its name."""
+    sqlite = Path(path).name.startswith("sqlite")
+    return eosdb.SQLiteDatabase if sqlite else eosdb.LMDBDatabase
+
+
 class Reading(eosdb.DataRecord):
     """A record of plain fields."""
 

@@ -96,7 +96,9 @@ def test_every_public_name_is_there_and_awaited_if_it_may_wait() -> None:
     assert coroutines(aio.DataSequence) == COROUTINES | ends | PRIVATE_OF_EOS
     assert coroutines(aio.DatabaseRecordMixin) == coroutines(aio.DataSequence) - ends - OF_MODELS
     assert coroutines(eosdb.DataSequence) == set()
-    assert coroutines(aio.LMDBDatabase) == DATABASE_COROUTINES | {"__aenter__", "__aexit__"}
+    of_databases = DATABASE_COROUTINES | {"__aenter__", "__aexit__"}
+    assert coroutines(aio.LMDBDatabase) == of_databases
+    assert coroutines(aio.SQLiteDatabase) == of_databases | {"vacuum"}
 
 
 @pytest.mark.parametrize("name", sorted(COROUTINES | PRIVATE_OF_EOS - {"_db_open"}))
@@ -108,10 +110,13 @@ def test_a_method_is_a_coroutine_function_with_the_same_call(name: str) -> None:
     assert asynchronous.__name__ == name
 
 
-@pytest.mark.parametrize("name", sorted(DATABASE_COROUTINES))
-def test_a_method_of_a_database_is_a_coroutine_function_with_the_same_call(name: str) -> None:
-    synchronous, asynchronous = getattr(eosdb.LMDBDatabase, name), getattr(aio.LMDBDatabase, name)
-    assert inspect.iscoroutinefunction(asynchronous)
+@pytest.mark.parametrize("engine", ["LMDBDatabase", "SQLiteDatabase"])
+@pytest.mark.parametrize("name", sorted({*DATABASE_COROUTINES, "__init__"}))
+def test_a_method_of_a_database_is_a_coroutine_function_with_the_same_call(
+    name: str, engine: str
+) -> None:
+    synchronous, asynchronous = (getattr(getattr(m, engine), name) for m in (eosdb, aio))
+    assert inspect.iscoroutinefunction(asynchronous) == (name != "__init__")
     check_same_call(name, synchronous, asynchronous)
 
 

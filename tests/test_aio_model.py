@@ -418,7 +418,7 @@ def test_a_cancelled_compaction_is_done_or_not_done(
     run(main())
 
 
-@pytest.mark.parametrize("kind", KINDS[:3])
+@pytest.mark.parametrize("kind", KINDS[:4])
 def test_a_cancelled_compaction_ends_at_its_next_step(
     kind: str, tmp_path: Path, threads: Threads
 ) -> None:

@@ -15,7 +15,7 @@ from typing import Final
 import pytest
 from kill_support import all_or_nothing, delay, kill, works
 from killed_programs import CHANGES, UNCOMPRESSED, Content, applied, small_changes
-from support import House, house, when
+from support import House, engine_for, house, when
 
 from eosdb import LMDBDatabase, StorageError
 
@@ -23,7 +23,7 @@ MIB: Final = 1024**2
 
 
 def read(path: Path) -> Content:
-    with LMDBDatabase(path) as database:
+    with engine_for(path)(path) as database:
         sequence = House(database=database)
         content = {int(r.date_time.timestamp()): (r.power_w, r.note) for r in sequence}
         assert len(content) == len(sequence) == database.count_records(namespace="house")
@@ -78,14 +78,18 @@ def kill_savers(path: Path, seed: int, kills: int, longest: float) -> int:
     return saved.done
 
 
-def test_kill_while_saving_loses_nothing_that_was_committed(tmp_path: Path) -> None:
-    assert kill_savers(tmp_path / "db", seed=1, kills=5, longest=0.15) >= 5
+@pytest.mark.parametrize("engine", ["lmdb", "sqlite"])
+def test_kill_while_saving_loses_nothing_that_was_committed(engine: str, tmp_path: Path) -> None:
+    assert kill_savers(tmp_path / engine, seed=1, kills=5, longest=0.15) >= 5
 
 
 @pytest.mark.soak
+@pytest.mark.parametrize("engine", ["lmdb", "sqlite"])
 @pytest.mark.parametrize("seed", range(2, 6))
-def test_hundreds_of_kills_lose_nothing_that_was_committed(seed: int, tmp_path: Path) -> None:
-    assert kill_savers(tmp_path / "db", seed, kills=100, longest=0.3) >= 100
+def test_hundreds_of_kills_lose_nothing_that_was_committed(
+    seed: int, engine: str, tmp_path: Path
+) -> None:
+    assert kill_savers(tmp_path / engine, seed, kills=100, longest=0.3) >= 100
 
 
 def kill_where_the_map_grows(path: Path, seed: int, kills: int, longest: float) -> int:

@@ -104,6 +104,10 @@ class SequenceMachine(RuleBasedStateMachine):
             self.database = eosdb.LMDBDatabase(
                 f"{self.directory.name}/db", settings=self.settings, durability="none"
             )
+        elif self.backend == "sqlite":
+            self.database = eosdb.SQLiteDatabase(
+                f"{self.directory.name}/db", settings=self.settings, durability="none"
+            )
         else:
             self.database = ForeignDatabase(self.settings)
         if self.backend != "foreign":
@@ -423,6 +427,7 @@ KINDS = [
     for plain in (False, True)
     for backend in ("memory", "lmdb", "foreign")
 ]
+KINDS.append(pytest.param(False, "sqlite", id="model-sqlite"))
 
 
 def machine(plain: bool, backend: str) -> type[SequenceMachine]:

@@ -20,7 +20,7 @@ from support import PROGRAM, WITH_TESTS, House, Reading, reader_slots, when
 from upstream_format import FLAGS, environment, put, read_values
 
 import eosdb
-from eosdb import LMDBDatabase
+from eosdb import LMDBDatabase, SQLiteDatabase
 
 NAMESPACE: Final = "house"
 NO_TRANSACTION: Final = 2**64 - 1
@@ -301,7 +301,7 @@ def test_a_reader_that_is_killed_does_not_keep_old_pages(tmp_path: Path) -> None
 # ---- a fork -------------------------------------------------------------------------------------
 
 
-def in_child(path: Path, database: LMDBDatabase, house: House) -> str:
+def in_child(path: Path, database: LMDBDatabase | SQLiteDatabase, house: House) -> str:
     """What a forked process finds; an empty text if all is well."""
     if database.is_open:
         try:
@@ -324,7 +324,7 @@ def in_child(path: Path, database: LMDBDatabase, house: House) -> str:
             continue
         return "a sequence on a database from before the fork was used"
     database.close()
-    with LMDBDatabase(path) as again:
+    with type(database)(path) as again:
         count = again.count_records(namespace=NAMESPACE)
         if count != 1:
             return f"{count} records"
@@ -333,8 +333,11 @@ def in_child(path: Path, database: LMDBDatabase, house: House) -> str:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of forking beside threads
-def test_a_forked_process_must_open_the_database_again(tmp_path: Path) -> None:
-    with LMDBDatabase(tmp_path) as database:
+@pytest.mark.parametrize("engine", [LMDBDatabase, SQLiteDatabase])
+def test_a_forked_process_must_open_the_database_again(
+    engine: type[LMDBDatabase] | type[SQLiteDatabase], tmp_path: Path
+) -> None:
+    with engine(tmp_path) as database:
         house = House(database=database)
         house.update_value(when(0), power_w=1.0)
         assert house.save()

@@ -39,6 +39,7 @@ class AsyncHouse(aio.DataSequence):
 def test_every_engine(eosdb_engine, eosdb_store, tmp_path):
     assert eosdb_store.is_open
     classes = {"lmdb": eosdb.LMDBDatabase, "memory": eosdb.MemoryDatabase}
+    classes["sqlite"] = eosdb.SQLiteDatabase
     assert type(eosdb_store) is classes[eosdb_engine]
     assert eosdb_store.storage_path.parent == tmp_path
     assert eosdb_store.namespaces() == []
@@ -49,7 +50,7 @@ opened = []
 
 
 def test_each_was_closed():
-    assert len(opened) == 2
+    assert len(opened) == 3
     assert not any(database.is_open for database in opened)
 
 
@@ -160,7 +161,7 @@ def test_a_project_needs_nothing_but_eosdb_installed(
     project.makepyfile(SUITE)
     project.makeconftest(CONFTEST)
     result = run(project)
-    result.assert_outcomes(passed=10, errors=1)
+    result.assert_outcomes(passed=14, errors=1)
     result.stdout.fnmatch_lines(["*eosdb_engine is 'tape': expected one of*lmdb*"])
 
 

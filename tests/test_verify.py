@@ -24,6 +24,7 @@ from eosdb import (
     LMDBDatabase,
     MemoryDatabase,
     RepairReport,
+    SQLiteDatabase,
     _core,
     aio,
     quarantined,
@@ -47,6 +48,7 @@ class ListingDatabase(ForeignDatabase):
 
 ENGINES: Final[dict[str, Any]] = {
     "lmdb": lambda path: LMDBDatabase(path / "db"),
+    "sqlite": lambda path: SQLiteDatabase(path / "db"),
     "memory": lambda _: MemoryDatabase(),
     "foreign": lambda _: ListingDatabase(),
 }

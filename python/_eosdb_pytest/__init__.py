@@ -30,6 +30,7 @@ __all__ = [
 ENGINES = {
     "lmdb": "LMDBDatabase",
     "memory": "MemoryDatabase",
+    "sqlite": "SQLiteDatabase",
 }
 """The engines by name, each with its class in `eosdb` and in `eosdb.aio`."""
 

@@ -71,6 +71,7 @@ from .protocols import (
 )
 from .reports import CompactionReport, VacuumReport
 from .settings import DatabaseSettings
+from .sqlite_database import SQLiteDatabase
 from .timestamps import (
     DATABASE_METADATA_KEY,
     UNBOUND_END,
@@ -132,6 +133,7 @@ __all__ = [
     "QuarantinedValue",
     "ReadOnlyError",
     "RepairReport",
+    "SQLiteDatabase",
     "StorageError",
     "T_DatabaseRecordProtocol",
     "T_Record",

@@ -361,6 +361,27 @@ class Store:
         """Write what can be read of `source` into `target`; return records and losses."""
 
     @staticmethod
+    def sqlite(
+        path: str | PathLike[str], durability: str, read_only: bool, timeout: float
+    ) -> Store:
+        """Open the SQLite file in the directory `path`, creating it unless `read_only`.
+
+        `timeout` is for how many seconds a commit waits for others.
+        """
+
+    @staticmethod
+    def sqlite_is_database(file: str | PathLike[str]) -> bool:
+        """Tell whether `file` is an SQLite file."""
+
+    @staticmethod
+    def sqlite_damage(path: str | PathLike[str]) -> list[tuple[int, str]]:
+        """List the damaged places of the file in `path`: page, 0 if not known, and cause."""
+
+    @staticmethod
+    def sqlite_compact(path: str | PathLike[str], timeout: float) -> None:
+        """Write the file in the directory `path` anew, without free pages."""
+
+    @staticmethod
     def memory() -> Store:
         """Make an empty store in memory."""
 

@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from ._core import Store, inspect_metadata, inspect_records, quarantine
-from .errors import ConflictError, InvalidArgumentError
+from .errors import ConflictError, DamagedDatabaseError, InvalidArgumentError
 from .lmdb_database import LMDBDatabase
+from .native_database import NativeDatabase
+from .opening import Engine, engine_in
+from .sqlite_database import SQLiteDatabase
 
 __all__ = [
     "Damage",
@@ -38,7 +41,8 @@ class Damage:
         namespace: The namespace it belongs to; `None` for the unnamed one, and for pages.
         key: The key of the value, or `None` where it is the metadata or a page. Bytes that are no
             text are shown as `\xff`.
-        page: The number of the page of the file, or `None` where it is a value.
+        page: The number of the page of the file, or `None` where it is a value. LMDB counts from 0,
+            SQLite from 1; where SQLite does not tell which page it is, 0.
     """
 
     cause: str
@@ -135,8 +139,8 @@ def verify(
     numeric field for instance, only the sequence can tell (`db_damaged_records()`).
 
     Args:
-        database: An open database, or the directory of an LMDB database, which is then opened to be
-            read; other processes may use it.
+        database: An open database, or the directory of a database, which is then opened to be read;
+            other processes may use it.
         namespaces: Which namespaces to look at; all if not given. Databases that cannot list theirs
             need it.
         progress: Is told, now and then, how many of how many records were looked at. What it
@@ -149,8 +153,8 @@ def verify(
         StorageError: If there is no database, or it cannot be read at all.
         InvalidArgumentError: If the database cannot list its namespaces and none are given.
     """
-    path = _path_of(database)
-    if path is not None and (damage := _damaged_pages(path)):
+    place = _place_of(database)
+    if place is not None and (damage := _damaged_pages(*place)):
         return VerifyReport(damage=damage)
     with _opened(database, read_only=True) as opened:
         names = _names(opened, namespaces)
@@ -161,7 +165,7 @@ def verify(
             damaged += found.damage
         kept: dict[str | None, int] = {}
         for value in quarantined(opened):
-            if value.namespace in names:
+            if namespaces is None or value.namespace in names:
                 kept[value.namespace] = kept.get(value.namespace, 0) + 1
         return VerifyReport(records, damaged, kept)
 
@@ -204,10 +208,11 @@ def repair(
     in between leaves them in both places, and the next repair goes on.
 
     Where the *file* is damaged, a target is needed: what its sound pages hold is copied there.
-    Nobody may use the database meanwhile; the damaged file is left as it is.
+    Nobody may use the database meanwhile; the damaged file is left as it is. That is for LMDB; what
+    is left of a damaged SQLite file, its own command-line tool can save (`.recover`).
 
     Args:
-        database: An open database, or the directory of an LMDB database, which is then opened.
+        database: An open database, or the directory of one, which is then opened.
         target: A directory that does not exist or is empty. If it is given, a copy there is
             repaired, and the original is not touched.
         namespaces: Which namespaces to look at; all if not given.
@@ -219,23 +224,30 @@ def repair(
 
     Raises:
         InvalidArgumentError: If the file is damaged and there is no target, or the target is taken.
+        DamagedDatabaseError: If the damaged file is SQLite's.
         StorageError: If there is no database, or it cannot be written.
         ConflictError: If others keep changing what is to be put aside.
     """
     lost: list[Damage] = []
+    place = _place_of(database)
+    damage = [] if place is None else _damaged_pages(*place)
+    if damage and place is not None and place[0] is SQLiteDatabase:
+        raise DamagedDatabaseError(
+            f"the database file in '{place[1]}' is damaged ({damage[0]}): restore a backup, or "
+            "save what can be read of it with the command `.recover` of sqlite3"
+        )
     if target is not None:
         target = Path(target)
-        path = _path_of(database)
-        if path is not None and _damaged_pages(path):
-            _, places = Store.lmdb_salvage(path, target)
+        if damage and place is not None:
+            _, places = Store.lmdb_salvage(place[1], target)
             lost = [Damage(cause, page=page) for page, cause in places]
         else:
             with _opened(database, read_only=True) as opened:
                 opened.copy_to(target)
         database = target
-    elif (path := _path_of(database)) is not None and (damage := _damaged_pages(path)):
+    elif damage and place is not None:
         raise InvalidArgumentError(
-            f"the database file in '{path}' is damaged ({damage[0]}): name a target, a new "
+            f"the database file in '{place[1]}' is damaged ({damage[0]}): name a target, a new "
             "directory that will hold what can be read of it"
         )
     moved: list[Damage] = []
@@ -320,30 +332,31 @@ def _names(database: Any, namespaces: Iterable[str | None] | None) -> list[str |
         )
     names: list[str | None] = [name for name in database.namespaces() if name != QUARANTINE]
     # The unnamed one is always there; it is of interest where it holds records.
-    if isinstance(database, LMDBDatabase) and _unnamed_records(database):
+    if isinstance(database, NativeDatabase) and database._store.count(None, None, None) > 0:
         names.insert(0, None)
     return names
 
 
-def _unnamed_records(database: LMDBDatabase) -> bool:
-    return database._store.count(None, None, None) > 0
-
-
-def _path_of(database: Any) -> Path | None:
-    """Return the directory of an LMDB database, `None` for other databases."""
+def _place_of(database: Any) -> tuple[Engine, Path] | None:
+    """Return the engine and directory of a database; `None` for those without a file."""
     if isinstance(database, (str, os.PathLike)):
-        return Path(database)
-    return database.storage_path if isinstance(database, LMDBDatabase) else None
+        return engine_in(Path(database)), Path(database)
+    for engine in (LMDBDatabase, SQLiteDatabase):
+        if isinstance(database, engine):
+            return engine, database.storage_path
+    return None
 
 
-def _damaged_pages(path: Path) -> list[Damage]:
-    return [Damage(cause, page=page) for page, cause in Store.lmdb_damage(path)]
+def _damaged_pages(engine: Engine, path: Path) -> list[Damage]:
+    pages = Store.sqlite_damage if engine is SQLiteDatabase else Store.lmdb_damage
+    return [Damage(cause, page=page) for page, cause in pages(path)]
 
 
 @contextmanager
 def _opened(database: Any, *, read_only: bool) -> Iterator[Any]:
-    if isinstance(database, (str, os.PathLike)):
-        with LMDBDatabase(database, read_only=read_only) as opened:
+    place = _place_of(database)
+    if place is not None and isinstance(database, (str, os.PathLike)):
+        with place[0](place[1], read_only=read_only) as opened:
             yield opened
     else:
         yield database

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import fcntl
-import logging
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from ._core import Store
 from .errors import (
@@ -22,8 +21,6 @@ from .native_database import NativeDatabase
 from .settings import DatabaseSettings
 
 __all__ = ["LMDBDatabase"]
-
-_LOGGER: Final = logging.getLogger("eosdb")
 
 
 class LMDBDatabase(NativeDatabase):
@@ -81,14 +78,7 @@ class LMDBDatabase(NativeDatabase):
 
     def _open_store(self) -> Store:
         store = Store.lmdb(self.storage_path, self.map_size, self.durability, self.read_only)
-        if kind := Store.network_file_system(self.storage_path):
-            _LOGGER.warning(
-                "'%s' lies on a file system that other machines may use too (%s). Locks and memory "
-                "map serve the processes of one machine: keep the database on a local disk, or "
-                "make sure that no other machine opens it",
-                self.storage_path,
-                kind,
-            )
+        self._warn_of_network_file_system()
         return store
 
     def flush(self, namespace: str | None = None) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 
 from ._core import Store
 from .abc import DatabaseBackendABC
@@ -14,6 +15,8 @@ from .settings import DatabaseSettings
 from .timestamps import UNBOUND_END, UNBOUND_START, _DatabaseTimestampUnbound
 
 __all__ = ["NativeDatabase"]
+
+_LOGGER: Final = logging.getLogger("eosdb")
 
 _ACCESS = (
     "serialize_data",
@@ -59,6 +62,16 @@ class NativeDatabase(DatabaseBackendABC):
     def _open_store(self) -> Store:
         """Open and return the store."""
         raise NotImplementedError
+
+    def _warn_of_network_file_system(self) -> None:
+        if kind := Store.network_file_system(self.storage_path):
+            _LOGGER.warning(
+                "'%s' lies on a file system that other machines may use too (%s). Locks and memory "
+                "map serve the processes of one machine: keep the database on a local disk, or "
+                "make sure that no other machine opens it",
+                self.storage_path,
+                kind,
+            )
 
     # A database is a handle: a copy of something that refers to it refers to the same.
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 
+from ._core import Store
 from .errors import StorageError
 from .lmdb_database import LMDBDatabase
 from .native_database import NativeDatabase
 from .settings import DatabaseSettings
+from .sqlite_database import SQLiteDatabase
 
-__all__ = ["database_at"]
+__all__ = ["Engine", "database_at", "engine_in"]
 
-_LMDB_FILE = "data.mdb"
-# Where Akkudoktor-EOS keeps its database below its data folder.
-_LMDB_FOLDER = Path("db", "lmdbdatabase")
+Engine = type[LMDBDatabase] | type[SQLiteDatabase]
+
+_FILES: Final[dict[str, Engine]] = {"data.mdb": LMDBDatabase, "data.db": SQLiteDatabase}
 
 
 def database_at(
@@ -26,8 +29,8 @@ def database_at(
     """Return the database that exists at a path, not opened yet.
 
     Args:
-        path: The directory of an LMDB environment, its file `data.mdb`, or a data folder of
-            Akkudoktor-EOS with a database in it.
+        path: The directory of an LMDB environment or of an SQLite file `data.db`, either file
+            itself, or a data folder of Akkudoktor-EOS with a database in it.
         read_only: Whether the database shall refuse changes.
         settings: How records are stored, loaded, saved and kept; the defaults if not given.
 
@@ -35,15 +38,52 @@ def database_at(
         The database.
 
     Raises:
-        StorageError: If there is no database at the path.
+        StorageError: If there is no database at the path, or more than one.
     """
     path = Path(path)
-    for directory in (path, path / _LMDB_FOLDER, *([path.parent] if path.is_file() else [])):
-        file = directory / _LMDB_FILE
-        if file.is_file() and (directory != path.parent or path.name == _LMDB_FILE):
-            return LMDBDatabase(directory, read_only=read_only, settings=settings)
-    what = "is no database" if path.exists() else "does not exist"
-    raise StorageError(
-        f"'{path}' {what}: name the directory of an LMDB environment, its file {_LMDB_FILE!r}, or "
-        "a data folder of Akkudoktor-EOS"
-    )
+    if path.is_file():
+        found = [(path.parent, engine) for engine in _engines_of(path)]
+    else:
+        # Akkudoktor-EOS keeps its database in a folder of the class's name below its data folder.
+        folders = [path, *(path / "db" / e.__name__.lower() for e in _FILES.values())]
+        found = [(folder, engine) for folder in folders for engine in _engines_in(folder)]
+    if len(found) > 1:
+        places = " and ".join(
+            f"'{folder}' ({engine.__name__.removesuffix('Database')})" for folder, engine in found
+        )
+        raise StorageError(f"'{path}' has more than one database, {places}: name the file of one")
+    if not found:
+        what = "is no database" if path.exists() else "does not exist"
+        raise StorageError(
+            f"'{path}' {what}: name the directory of an LMDB environment or of an SQLite file "
+            f"'data.db', either file itself, or a data folder of Akkudoktor-EOS"
+        )
+    [(folder, engine)] = found
+    return engine(folder, read_only=read_only, settings=settings)
+
+
+def engine_in(directory: Path) -> Engine:
+    """Return the class of database that lies in a directory; LMDB where there is none.
+
+    Args:
+        directory: The directory.
+
+    Raises:
+        StorageError: If there is more than one.
+    """
+    engines = _engines_in(directory)
+    if len(engines) > 1:
+        raise StorageError(f"'{directory}' has more than one database: move one elsewhere")
+    return engines[0] if engines else LMDBDatabase
+
+
+def _engines_in(directory: Path) -> list[Engine]:
+    return [engine for name, engine in _FILES.items() if (directory / name).is_file()]
+
+
+def _engines_of(file: Path) -> list[Engine]:
+    """Return the engine of a database's file."""
+    engine = _FILES.get(file.name)
+    if engine is SQLiteDatabase and not Store.sqlite_is_database(file):
+        return []
+    return [] if engine is None else [engine]

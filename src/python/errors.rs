@@ -31,7 +31,7 @@ impl From<Error> for PyErr {
             Error::Damaged { .. } | Error::Decode(_) => "DamagedRecordError",
             Error::Encode(_) | Error::Invalid(_) => "InvalidArgumentError",
             Error::Type(_) => "ArgumentTypeError",
-            Error::Corrupt { .. } => "DamagedDatabaseError",
+            Error::Corrupt { .. } | Error::Malformed { .. } => "DamagedDatabaseError",
             Error::Conflict { .. } => "ConflictError",
             Error::NotConserved { .. } => "ConservationError",
             Error::Full { .. } => "DiskFullError",

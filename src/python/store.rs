@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -13,7 +14,7 @@ use crate::codec::gzip;
 use crate::error::{Error, Result};
 use crate::store::{
     Batch, Durability, KeyRange, LmdbOptions, LmdbStore, MemoryStore, MetadataChange, Order,
-    Salvage, Store as CoreStore, network_file_system, salvage,
+    Salvage, SqliteOptions, SqliteStore, Store as CoreStore, network_file_system, salvage,
 };
 
 type Pair = (Vec<u8>, Vec<u8>);
@@ -58,6 +59,15 @@ pub fn durability_named(name: &str) -> Result<Durability> {
             "durability {other:?} is unknown: use 'commit', 'interval' or 'none'"
         ))),
     }
+}
+
+/// A duration of `seconds`, as long as SQLite can wait.
+fn seconds(seconds: f64) -> Result<Duration> {
+    let most = Duration::from_millis(i32::MAX.unsigned_abs().into());
+    let refused =
+        || Error::Invalid(format!("timeout must be a number of seconds from 0 on, not {seconds}"));
+    let duration = Duration::try_from_secs_f64(seconds).map_err(|_| refused())?;
+    Ok(duration.min(most))
 }
 
 fn range<'a>(start: Option<&'a [u8]>, end: Option<&'a [u8]>) -> KeyRange<'a> {
@@ -109,6 +119,43 @@ impl Store {
         let Salvage { records, damage } = py.detach(|| salvage(&source, &target))?;
         let damage = damage.into_iter().map(|damage| (damage.page, damage.cause)).collect();
         Ok((records, damage))
+    }
+
+    /// Open the SQLite file in the directory `path`, creating it unless `read_only`. `timeout` is
+    /// for how many seconds a commit waits for others.
+    #[staticmethod]
+    fn sqlite(
+        py: Python<'_>,
+        path: PathBuf,
+        durability: &str,
+        read_only: bool,
+        timeout: f64,
+    ) -> PyResult<Self> {
+        let durability = durability_named(durability)?;
+        let options = SqliteOptions { durability, read_only, busy_timeout: seconds(timeout)? };
+        let store = py.detach(|| SqliteStore::open(&path, options))?;
+        Ok(Self { store, read_only })
+    }
+
+    /// Tell whether `file` is an SQLite file.
+    #[staticmethod]
+    fn sqlite_is_database(py: Python<'_>, file: PathBuf) -> bool {
+        py.detach(|| SqliteStore::is_database(&file))
+    }
+
+    /// List the damaged places of the SQLite file in the directory `path`: page, 0 where it is not
+    /// known, and cause.
+    #[staticmethod]
+    fn sqlite_damage(py: Python<'_>, path: PathBuf) -> PyResult<Vec<(usize, String)>> {
+        let damage = py.detach(|| SqliteStore::damage(&path))?;
+        Ok(damage.into_iter().map(|damage| (damage.page, damage.cause)).collect())
+    }
+
+    /// Write the SQLite file in the directory `path` anew, without free pages.
+    #[staticmethod]
+    fn sqlite_compact(py: Python<'_>, path: PathBuf, timeout: f64) -> PyResult<()> {
+        let options = SqliteOptions { busy_timeout: seconds(timeout)?, ..SqliteOptions::default() };
+        Ok(py.detach(|| SqliteStore::compact(&path, options))?)
     }
 
     /// Make an empty store in memory.

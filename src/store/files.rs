@@ -1,4 +1,4 @@
-//! The files of an LMDB environment: its directory, what errors of opening it mean, and copies.
+//! The files of a database: its directory, what errors of opening it mean, and copies.
 
 use std::fmt::Display;
 use std::fs::{self, File};
@@ -22,7 +22,7 @@ pub(super) fn round_up(size: usize) -> usize {
     size.checked_next_multiple_of(MAP_UNIT).unwrap_or(usize::MAX - usize::MAX % MAP_UNIT)
 }
 
-/// Returns the canonical path of the directory, which is created where it may be.
+/// Returns the canonical path of an environment's directory, which is created where it may be.
 pub(super) fn prepare_directory(path: &Path, options: LmdbOptions) -> Result<PathBuf> {
     if options.max_map_size < MAP_UNIT as u64 {
         let given = options.max_map_size;
@@ -30,20 +30,27 @@ pub(super) fn prepare_directory(path: &Path, options: LmdbOptions) -> Result<Pat
             "max_map_size is {given} bytes: it must be at least {MAP_UNIT}"
         )));
     }
+    // LMDB would create its lock file beside a database that does not exist.
+    canonical_directory(path, "data.mdb", options.read_only)
+}
+
+/// Returns the canonical path of the directory that holds a database in `file`. The directory is
+/// created where it may be; to be read only, there must be a database in it.
+pub(super) fn canonical_directory(path: &Path, file: &str, read_only: bool) -> Result<PathBuf> {
     if path.is_file() {
         return Err(Error::Invalid(format!(
             "'{}' is a file: name the directory that holds the database",
             path.display()
         )));
     }
-    if options.read_only {
-        // LMDB would create its lock file beside a database that does not exist.
-        let file = path.join("data.mdb").metadata().map_err(|error| match error.kind() {
+    if read_only {
+        let found = path.join(file).metadata().map_err(|error| match error.kind() {
             ErrorKind::NotFound => storage(path, "there is no database to read here"),
             _ => storage(path, &error),
         })?;
-        if file.len() == 0 {
-            return Err(storage(path, "there is no database to read here: data.mdb is empty"));
+        if found.len() == 0 {
+            let cause = format!("there is no database to read here: {file} is empty");
+            return Err(storage(path, &cause));
         }
     } else {
         fs::create_dir_all(path).map_err(|error| match error.kind() {
@@ -93,11 +100,15 @@ pub(super) fn found(
         make(&place).and_then(|()| Ok(give_name(directory, &place.join("data.mdb"), &data)?));
     fs::remove_dir_all(&place)?;
     outcome?;
-    // The names, too: of the file in its directory, and of that in its own, where it may be read and
-    // its file system can do it.
+    Ok(sync_names(directory)?)
+}
+
+/// Brings the names to disk: those of the files in `directory`, and its own in the one above it,
+/// where that may be read and its file system can do it.
+pub(super) fn sync_names(directory: &Path) -> io::Result<()> {
     for directory in directory.ancestors().take(2) {
         match File::open(directory).and_then(|directory| directory.sync_all()) {
-            Err(error) if !matches!(error.kind(), DENIED | CANNOT) => return Err(error.into()),
+            Err(error) if !matches!(error.kind(), DENIED | CANNOT) => return Err(error),
             _ => {}
         }
     }

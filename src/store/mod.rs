@@ -13,6 +13,7 @@ mod lmdb;
 mod mapping;
 mod memory;
 mod salvage;
+mod sqlite;
 mod structure;
 
 use std::ops::{Bound, ControlFlow};
@@ -24,6 +25,7 @@ pub use keys::Keys;
 pub use lmdb::{Durability, LmdbOptions, LmdbStore};
 pub use memory::MemoryStore;
 pub use salvage::{Salvage, salvage};
+pub use sqlite::{SqliteOptions, SqliteStore};
 pub use structure::Damage;
 
 use crate::error::{Error, Result};
@@ -34,7 +36,8 @@ pub const METADATA_KEY: &[u8] = b"__metadata__";
 /// The longest namespace and key, in bytes (LMDB's limit for both).
 pub const MAX_KEY_LEN: usize = 511;
 
-/// The name of a group of records: its own database in LMDB; `None` is LMDB's unnamed database.
+/// The name of a group of records: its own database in LMDB, a column in SQLite; `None` is LMDB's
+/// unnamed database, and the empty name in SQLite.
 pub type Namespace<'a> = Option<&'a str>;
 
 /// A half-open range of keys, `[start, end)`; `None` is unbounded.

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from .damage import repair, verify
 from .data_sequence import DataSequence
-from .databases import LMDBDatabase, MemoryDatabase
+from .databases import LMDBDatabase, MemoryDatabase, SQLiteDatabase
 from .mixin import DatabaseRecordMixin, DatabaseRecordProtocolMixin
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "DatabaseRecordProtocolMixin",
     "LMDBDatabase",
     "MemoryDatabase",
+    "SQLiteDatabase",
     "repair",
     "verify",
 ]

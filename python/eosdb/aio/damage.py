@@ -22,7 +22,7 @@ async def verify(
     """Look at everything a database holds, as :func:`eosdb.verify` does, in a thread.
 
     Args:
-        database: An open database, or the directory of an LMDB database.
+        database: An open database, or the directory of one.
         namespaces: Which namespaces to look at; all if not given.
         progress: Is told, in the thread, how many of how many records were looked at.
 
@@ -46,7 +46,7 @@ async def repair(
     """Put aside what cannot be read, as :func:`eosdb.repair` does, in a thread.
 
     Args:
-        database: An open database, or the directory of an LMDB database.
+        database: An open database, or the directory of one.
         target: A directory that does not exist or is empty, for a repaired copy.
         namespaces: Which namespaces to look at; all if not given.
         progress: Is told, in the thread, how many of how many records were looked at.

@@ -9,13 +9,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar
 
-from .. import lmdb_database, memory_database
+from .. import lmdb_database, memory_database, sqlite_database
 from .._core import Store
 from ..native_database import NativeDatabase
 from ..settings import DatabaseSettings
 from . import threads
 
-__all__ = ["LMDBDatabase", "MemoryDatabase"]
+__all__ = ["LMDBDatabase", "MemoryDatabase", "SQLiteDatabase"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -182,6 +182,45 @@ class LMDBDatabase(_Database):
 
     copy_to = _asynchronous(lmdb_database.LMDBDatabase.copy_to)
     compact = _asynchronous(lmdb_database.LMDBDatabase.compact)
+
+
+class SQLiteDatabase(_Database):
+    """A database in a directory, as :class:`eosdb.SQLiteDatabase` is one; methods are awaited."""
+
+    blocking: sqlite_database.SQLiteDatabase
+
+    def __init__(
+        self,
+        storage_path: str | os.PathLike[str] | None = None,
+        *,
+        durability: Literal["commit", "none"] = "commit",
+        read_only: bool = False,
+        timeout: float = 10.0,
+        data_folder: str | os.PathLike[str] = ".",
+        settings: DatabaseSettings | None = None,
+    ) -> None:
+        """Describe the database; :meth:`open`, or an `async with` block, opens it.
+
+        Args:
+            storage_path: As for :class:`eosdb.SQLiteDatabase`, as are the others.
+            durability: When what is saved is on disk.
+            read_only: Whether to refuse changes.
+            timeout: How many seconds a save waits for other processes.
+            data_folder: Akkudoktor-EOS's data folder.
+            settings: How records are stored, loaded, saved and kept.
+        """
+        self.blocking = sqlite_database.SQLiteDatabase(
+            storage_path,
+            durability=durability,
+            read_only=read_only,
+            timeout=timeout,
+            data_folder=data_folder,
+            settings=settings,
+        )
+
+    copy_to = _asynchronous(sqlite_database.SQLiteDatabase.copy_to)
+    compact = _asynchronous(sqlite_database.SQLiteDatabase.compact)
+    vacuum = _asynchronous(sqlite_database.SQLiteDatabase.vacuum)
 
 
 class MemoryDatabase(_Database):

@@ -36,15 +36,16 @@ _READERS = (
 def to_database(flavour: Flavour) -> Callable[[ModuleType], None]:
     """Return what changes the module `database`.
 
-    EOS's `Database` asks a backend for everything. The backend for LMDB becomes ours, and sequences
-    may use its store directly: then one save is one transaction.
+    EOS's `Database` asks a backend for everything. The backends become ours, and sequences may use
+    their stores directly: then one save is one transaction.
 
     Args:
         flavour: The EOS that imports it.
     """
 
     def change(module: ModuleType) -> None:
-        module.LMDBDatabase = _lmdb_database(module, flavour)  # type: ignore[attr-defined]
+        for ours in (eosdb.LMDBDatabase, eosdb.SQLiteDatabase):
+            setattr(module, ours.__name__, _backend(ours, module, flavour))
         database = module.Database
         database.native_store = property(_native_store_of)
         database.blocking = property(_blocking_of)
@@ -52,22 +53,28 @@ def to_database(flavour: Flavour) -> Callable[[ModuleType], None]:
     return change
 
 
-def _lmdb_database(module: ModuleType, flavour: Flavour) -> type[Any]:
+def _backend(ours: type[NativeDatabase], module: ModuleType, flavour: Flavour) -> type[Any]:
+    """Return our database `ours` as a backend of EOS's."""
     backend: Any = module.DatabaseBackendABC
+    base: Any = ours
 
-    class LMDBDatabase(backend, eosdb.LMDBDatabase):  # type: ignore[misc]
-        """EOS's database in an LMDB environment."""
+    class Backend(backend, base):  # type: ignore[misc]
+        """EOS's database in a file of its own."""
 
         _any_keys = True
 
-        def __init__(self, map_size: int = 16 * 1024**3, **_options: Any) -> None:
+        def __init__(self, map_size: int | None = None, **_options: Any) -> None:
             if getattr(self, "connection", None) is not None:
                 # There is one object per process; EOS makes it again to start afresh.
                 self.close()
-            eosdb.LMDBDatabase.__init__(self, map_size=map_size)
+            if map_size is not None and issubclass(ours, eosdb.LMDBDatabase):
+                ours.__init__(self, map_size=map_size)
+            else:
+                ours.__init__(self)
 
         def open(self, namespace: str | None = None) -> None:
-            was_open, default_namespace = self.is_open, self.default_namespace
+            was_open = self.is_open
+            default_namespace: str | None = getattr(self, "default_namespace", None)
             super().open(namespace)
             if not was_open:
                 tell(self, flavour)
@@ -75,9 +82,9 @@ def _lmdb_database(module: ModuleType, flavour: Flavour) -> type[Any]:
                 # There it is opened before each call, to have the namespace prepared.
                 self.default_namespace = default_namespace
 
-    LMDBDatabase.__module__ = module.__name__
-    LMDBDatabase.__qualname__ = "LMDBDatabase"
-    return LMDBDatabase
+    Backend.__module__ = module.__name__
+    Backend.__name__ = Backend.__qualname__ = ours.__name__
+    return Backend
 
 
 def _backend_of(database: Any) -> Any:

@@ -1,0 +1,93 @@
+//! What SQLite's errors and values mean to the core.
+
+use std::borrow::Cow;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Error as SqliteError, ErrorCode};
+
+use crate::error::Error;
+use crate::store::files;
+
+/// `error`, which the file in `directory` gave, in terms of the core. A write that fails may have
+/// met a full disk, which SQLite tells of only sometimes: `room` is what it needed in bytes.
+pub(super) fn in_terms_of_the_core(
+    error: &SqliteError,
+    directory: &Path,
+    patience: Duration,
+    room: Option<usize>,
+) -> Error {
+    let path = || directory.display().to_string();
+    let full = |cause: String| Error::Full { path: path(), cause };
+    let storage = |cause: String| Error::Storage { path: path(), cause };
+    match code_of(error) {
+        Some(ErrorCode::DiskFull) => full(error.to_string()),
+        Some(ErrorCode::SystemIoFailure) => {
+            match room.map_or(Ok(()), |room| files::probe_room(directory, room)) {
+                Err(cause) if files::is_full(cause.kind()) => full(cause.to_string()),
+                _ => storage(error.to_string()),
+            }
+        }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => storage(format!(
+            "others have been using it for {} s ({error}): try again when they have finished, or \
+             wait longer for them",
+            patience.as_secs_f64()
+        )),
+        Some(ErrorCode::DatabaseCorrupt) => {
+            Error::Malformed { path: directory.to_owned(), cause: error.to_string() }
+        }
+        Some(ErrorCode::NotADatabase) => {
+            storage("data.db is no SQLite database, or a damaged one".to_owned())
+        }
+        Some(ErrorCode::CannotOpen) => {
+            storage(format!("{error}: SQLite must be able to read data.db, and to write beside it"))
+        }
+        _ => storage(error.to_string()),
+    }
+}
+
+/// The code of an error, of one in a statement too.
+pub(super) fn code_of(error: &SqliteError) -> Option<ErrorCode> {
+    match error {
+        SqliteError::SqlInputError { error, .. } => Some(error.code),
+        error => error.sqlite_error_code(),
+    }
+}
+
+/// The bytes of a value. Neither EOS nor eosdb writes anything but bytes: whoever decodes what is
+/// something else says that it is damaged.
+pub(super) fn bytes_of(value: ValueRef<'_>) -> Cow<'_, [u8]> {
+    match value {
+        ValueRef::Blob(bytes) | ValueRef::Text(bytes) => Cow::Borrowed(bytes),
+        ValueRef::Null => Cow::Borrowed(b"NULL"),
+        ValueRef::Integer(number) => Cow::Owned(number.to_string().into_bytes()),
+        ValueRef::Real(number) => Cow::Owned(number.to_string().into_bytes()),
+    }
+}
+
+/// The page that a message of SQLite's names, 0 where it names none.
+pub(super) fn page_in(message: &str) -> usize {
+    let mut words = message.split(|letter: char| !letter.is_alphanumeric());
+    while let Some(word) = words.next() {
+        if word.eq_ignore_ascii_case("page")
+            && let Some(page) = words.clone().next().and_then(|next| next.parse().ok())
+        {
+            return page;
+        }
+    }
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::page_in;
+
+    #[test]
+    fn the_page_is_found_in_what_sqlite_says() {
+        assert_eq!(page_in("Tree 2 page 5 cell 3: Rowid 7 out of order"), 5);
+        assert_eq!(page_in("Page 14: never used"), 14);
+        assert_eq!(page_in("row 3 missing from index idx_namespace_key"), 0);
+        assert_eq!(page_in("database disk image is malformed"), 0);
+    }
+}
