@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from pendulum.tz.timezone import Timezone
 
-from . import _core
+from . import _core, plotting
 from .datetimes import DateTime, to_datetime, to_zone
 from .errors import ArgumentTypeError, DatabaseClosedError, InvalidArgumentError, UnknownKeyError
 from .frames import Frames, index_of, pandas_module
@@ -21,10 +21,12 @@ from .native_database import NativeDatabase
 from .opening import database_at
 from .reading import Array
 from .stored_sequence import StoredSequence
+from .summaries import database_view_html, namespace_html, time_text
 from .timestamps import DatabaseTimestamp, _DatabaseTimestampUnbound
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
     from .mixin import DatabaseRecordProtocolMixin
 
@@ -173,6 +175,15 @@ class DatabaseView(Mapping[str, "NamespaceView"]):
         """Return true: an empty database is one all the same."""
         return True
 
+    def __repr__(self) -> str:
+        if not self.is_open:
+            return f"<{type(self).__name__} {str(self.path)!r} (closed)>"
+        records = sum(len(namespace) for namespace in self.values())
+        return f"<{type(self).__name__} {str(self.path)!r}: {records:,} records in {list(self)}>"
+
+    def _repr_html_(self) -> str:
+        return database_view_html(self)
+
     def _sequence(self, namespace: str) -> StoredSequence:
         database = self.database
         sequence = self._sequences.get(namespace)
@@ -224,6 +235,21 @@ class NamespaceView(Frames):
         """Return true: an empty namespace is one all the same."""
         return True
 
+    def __repr__(self) -> str:
+        ends = (self.min_datetime, self.max_datetime)
+        first, last = (time_text(end) for end in ends)
+        return (
+            f"<{type(self).__name__} {self.namespace!r}: {len(self):,} records, {first} to {last}>"
+        )
+
+    def _repr_html_(self) -> str:
+        return namespace_html(self)
+
+    @property
+    def path(self) -> Path:
+        """Where the database lies."""
+        return self._view.path
+
     @property
     def timezone(self) -> Timezone | None:
         """The zone that times are shown in; `None` for the zone that is stored."""
@@ -272,6 +298,76 @@ class NamespaceView(Frames):
         """
         start, end = self._instant(start_datetime), self._instant(end_datetime)
         return sorted(self._stored.names_between(_key(start), _key(end)))
+
+    # ---- drawing ---------------------------------------------------------------------------
+
+    def plot(
+        self,
+        keys: Iterable[str] | None = None,
+        start_datetime: datetime.datetime | str | None = None,
+        end_datetime: datetime.datetime | str | None = None,
+        *,
+        max_gap: datetime.timedelta | str | float | None = None,
+        ax: Axes | None = None,
+    ) -> Axes:
+        """Draw values of `[start_datetime, end_datetime)` as lines over time.
+
+        Args:
+            keys: The keys; by default all that have numbers in the window.
+            start_datetime: The first instant inside; `None` is no bound.
+            end_datetime: The first instant outside; `None` is no bound.
+            max_gap: The longest time between two values that a line bridges. By default three
+                times what is usual around there, so that compacted records are bridged and an
+                outage is not.
+            ax: The axes to draw on; a new figure by default.
+
+        Returns:
+            The axes, with the time axis in the view's zone, or that of the records.
+
+        Raises:
+            UnknownKeyError: If there is no such key.
+            ArgumentTypeError: If a key that was named has values that are no numbers.
+            NaiveDatetimeError: If a bound has no time zone.
+            MissingDependencyError: If matplotlib is not installed.
+        """
+        start, end = self._instant(start_datetime), self._instant(end_datetime)
+        asked = None if keys is None else self._keys(start, end, keys)
+        return plotting.plot(self, asked, start, end, max_gap, ax)
+
+    def plot_energy(
+        self,
+        keys: Iterable[str],
+        start_datetime: datetime.datetime | str | None = None,
+        end_datetime: datetime.datetime | str | None = None,
+        interval: datetime.timedelta | str | float = "1 hour",
+        *,
+        max_gap: datetime.timedelta | str | float | None = None,
+        ax: Axes | None = None,
+    ) -> Axes:
+        """Draw the energy that meters counted as bars, by :meth:`key_to_energy`.
+
+        Args:
+            keys: The keys of the meters' readings.
+            start_datetime: The first instant inside; by default midnight before the first record.
+            end_datetime: The first instant outside; `None` ends with the last reading's interval.
+            interval: The time of one bar.
+            max_gap: The longest time between two readings over which is interpolated; twice the
+                interval by default. What is not known has no bar.
+            ax: The axes to draw on; a new figure by default.
+
+        Returns:
+            The axes, with the time axis in the view's zone, or that of the records.
+
+        Raises:
+            UnknownKeyError: If there is no such key.
+            IntervalError: If the interval or the gap is shorter than a second or not finite.
+            ArgumentTypeError: If a key has values, but no numbers.
+            NaiveDatetimeError: If a bound has no time zone.
+            MissingDependencyError: If matplotlib is not installed.
+        """
+        start, end = self._instant(start_datetime), self._instant(end_datetime)
+        asked = self._keys(start, end, keys)
+        return plotting.plot_energy(self, asked, start, end, interval, max_gap, ax)
 
     # ---- reading ---------------------------------------------------------------------------
 
