@@ -3,8 +3,8 @@
     python benches/live_notebook.py --records 1000000 --seconds 600
 
 Printed is how long it takes to have the frame of the last day: from nothing (a fresh Python that
-imports, opens and reads), from opening, and in a notebook that has the database open. Every frame is
-compared with what was written. The database is built first, and kept where `--database` says.
+imports, opens and reads), from opening, and in a notebook that has the database open. Every frame
+is compared with what was written. The database is built first, and kept where `--database` says.
 """
 
 from __future__ import annotations
@@ -107,10 +107,10 @@ def check(frame: Any, last_before: int) -> None:
             raise AssertionError(f"{key} differs")
 
 
-def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+def timed(work: Callable[..., Any], *arguments: Any) -> tuple[float, Any]:
     """Return how long something takes in milliseconds, and its result."""
     begin = time.perf_counter()
-    result = work()
+    result = work(*arguments)
     return (time.perf_counter() - begin) * 1000, result
 
 
@@ -142,23 +142,21 @@ def read(path: Path, seconds: float) -> tuple[dict[str, list[float]], list[str]]
                 milliseconds, ends = timed(lambda: (len(house), house.max_datetime))
                 took[count].append(milliseconds)
                 start = ends[1] - DAY + MINUTE
-                milliseconds, frame = timed(lambda start=start: house.to_dataframe(start))
+                milliseconds, frame = timed(house.to_dataframe, start)
                 took[held].append(milliseconds)
                 check(frame, last)
                 last = len(house) - 1
-                milliseconds, array = timed(
-                    lambda start=start: house.key_to_array("power_w", start, interval="1 hour")
-                )
+                milliseconds, array = timed(house.key_to_array, "power_w", start)
                 took[mean].append(milliseconds)
                 if len(array) < 24:
                     errors.append("hours are missing")
-                milliseconds, _ = timed(lambda start=start: read_fresh(path, start))
+                milliseconds, _ = timed(read_fresh, path, start)
                 took[fresh].append(milliseconds)
             except (AssertionError, eosdb.EosdbError, subprocess.SubprocessError) as error:
                 errors.append(repr(error))
             time.sleep(0.3)
     while len(took[opened]) < 10:
-        milliseconds, frame = timed(lambda: open_and_read(path, last - 1439))
+        milliseconds, frame = timed(open_and_read, path, last - 1439)
         took[opened].append(milliseconds)
         check(frame, last)
     return took, errors
@@ -180,7 +178,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = options.database or Path(folder) / "house.db"
         if not (path / "data.mdb").exists():
-            milliseconds, _ = timed(lambda: build(path, options.records))
+            milliseconds, _ = timed(build, path, options.records)
             print(f"built {options.records:,} records in {milliseconds / 1000:.0f} s")
         with eosdb.open(path) as view:
             number = len(view["house"])

@@ -34,7 +34,7 @@ Micros = NDArray[np.int64]
 Numbers = NDArray[np.float64]
 
 
-def plot(
+def plot(  # noqa: PLR0917  the signature of NamespaceView.plot
     view: NamespaceView,
     keys: Iterable[str] | None,
     start: datetime | None,
@@ -67,7 +67,7 @@ def plot(
     return axes
 
 
-def plot_energy(
+def plot_energy(  # noqa: PLR0917  the signature of NamespaceView.plot_energy
     view: NamespaceView,
     keys: Iterable[str],
     start: datetime | None,

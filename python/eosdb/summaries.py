@@ -34,6 +34,8 @@ _TOO_MANY: Final = 20_000
 
 _LONGEST_TEXT: Final = 60
 
+_NOTHING: Final = "-"
+
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
@@ -54,7 +56,7 @@ def _newest(view: NamespaceView) -> _Newest:
     start = _start_of_newest(view)
     if start is None:
         return _Newest({}, None, view.timezone)
-    values = {}
+    values: dict[str, tuple[datetime, Any]] = {}
     for key in view.keys_between(start):
         dates, found = view.key_to_lists(key, start)
         if found:
@@ -95,7 +97,7 @@ def time_text(moment: datetime | None, zone: Any = None) -> str:
         zone: The zone.
     """
     if moment is None:
-        return "–"
+        return _NOTHING
     shown = moment if zone is None else moment.astimezone(zone)
     return f"{shown:%Y-%m-%d %H:%M:%S}{shown.isoformat()[-6:]}"
 
@@ -103,7 +105,7 @@ def time_text(moment: datetime | None, zone: Any = None) -> str:
 def _interval_text(interval: timedelta | None) -> str:
     """Return a duration in its two largest units."""
     if interval is None:
-        return "–"
+        return _NOTHING
     rest, parts = round(interval.total_seconds()), []
     for seconds, unit in _UNITS:
         number, rest = divmod(rest, seconds)
@@ -116,9 +118,10 @@ def _size_text(path: Path) -> str:
     """Return how much the files of a database take on disk."""
     try:
         files = [path] if path.is_file() else [file for file in path.iterdir() if file.is_file()]
-        size = float(sum(file.stat().st_size for file in files))
+        # What they take, not how long they are: those of py-lmdb are sparse.
+        size = 512.0 * sum(file.stat().st_blocks for file in files)
     except OSError:
-        return "–"
+        return _NOTHING
     for unit in ("B", "kB", "MB"):
         if size < 1000:
             return f"{size:.3g} {unit}"
@@ -151,7 +154,7 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _row(tag: str, texts: Sequence[str]) -> str:
     sides = ["left", *["right"] * (len(texts) - 1)]
     cells = (
-        f'<{tag} style="text-align: {side}">{_escaped(text)}</{tag}>'
+        f'<{tag} style="text-align: {side}; white-space: nowrap">{_escaped(text)}</{tag}>'
         for side, text in zip(sides, texts, strict=True)
     )
     return f"<tr>{''.join(cells)}</tr>"
