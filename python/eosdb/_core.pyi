@@ -26,6 +26,7 @@ __all__ = [
     "inspect_metadata",
     "inspect_records",
     "meter_energy",
+    "names_in_records",
     "plan_compaction",
     "quarantine",
     "read_metadata",
