@@ -436,7 +436,10 @@ def machine(plain: bool, backend: str) -> type[SequenceMachine]:
 
 @pytest.mark.parametrize(("plain", "backend"), KINDS)
 def test_a_sequence_answers_as_a_dictionary(plain: bool, backend: str) -> None:
-    run_state_machine_as_test(machine(plain, backend), settings=PROFILE)
+    # On SQLite they take several times as long.
+    examples = 10 if backend == "sqlite" else PROFILE.max_examples
+    profile = settings(PROFILE, max_examples=examples)
+    run_state_machine_as_test(machine(plain, backend), settings=profile)
 
 
 @pytest.mark.soak
