@@ -126,6 +126,21 @@ def test_bars_are_the_energy_of_their_interval(house: NamespaceView) -> None:
     assert bars(daily) == {1.0: pytest.approx(np.nansum(energy), abs=1e-6)}
 
 
+def test_intervals_begin_where_the_day_of_the_zone_does(tmp_path: Path) -> None:
+    with LMDBDatabase(tmp_path) as database:
+        base = datetime(2024, 1, 1, 7, 13, tzinfo=ZoneInfo("Asia/Kolkata"))
+        fill(
+            Rows(database=database), {5 * step: float(step) for step in range(30)}, base=base
+        ).save()
+    (hours,) = eosdb.open(tmp_path)["house"].plot_energy(["v"]).containers
+    (days,) = eosdb.open(tmp_path)["house"].plot_energy(["v"], interval="1 day").containers
+    midnight = mdates.date2num(base.replace(hour=0, minute=0))
+    # Between two bars there is a tenth of the interval.
+    begin = [(bar.get_x() - midnight) * 24 - 0.05 for bar in hours]
+    assert begin == pytest.approx([7, 8, 9])
+    assert [(bar.get_x() - midnight) - 0.05 for bar in days] == pytest.approx([0], abs=1e-6)
+
+
 def test_what_is_given_is_drawn_on(house: NamespaceView) -> None:
     _, axes = plt.subplots()
     assert house.plot(["power_w"], ax=axes) is axes
@@ -134,7 +149,7 @@ def test_what_is_given_is_drawn_on(house: NamespaceView) -> None:
 
 
 def test_a_picture_of_hostile_names_is_made(tmp_path: Path) -> None:
-    names = ["_hidden", "$x$", "$\\frac{", "a\nb", "<b>"]
+    names = ["_hidden", "$x$", "$\\frac{$", "a\nb", "<b>"]
 
     class Odd(Rows):
         records: list[Any] = []  # noqa: RUF012  as with any model

@@ -274,7 +274,7 @@ class NamespaceView(Frames):
     def keys(self) -> list[str]:
         """The names of the values in all records, sorted; configured ones too.
 
-        All records are looked at, natively and on all cores, about a second for a million of them;
+        All records are looked at, natively and on all cores, which takes seconds for a million;
         again only after somebody has written.
         """
         return sorted(self._stored.all_names())
