@@ -1,4 +1,4 @@
-"""Moving records between databases and files: Parquet, CSV, JSON lines.
+r"""Moving records between databases and files: Parquet, CSV, JSON lines.
 
 Records need no class to be moved. Whatever is moved is read again and compared.
 
@@ -9,7 +9,7 @@ Example:
     >>> folder = mkdtemp()
     >>> with eosdb.LMDBDatabase(f"{folder}/house.db") as db:
     ...     with open(f"{folder}/power.csv", "w") as file:
-    ...         _ = file.write("time,watts\\n2026-01-01 00:00,310.0\\n")
+    ...         _ = file.write("time,watts\n2026-01-01 00:00,310.0\n")
     ...     report = moving.import_records(
     ...         db,
     ...         "house",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Final
@@ -23,6 +24,8 @@ __all__ = ["cell_text", "cell_value", "read", "write"]
 
 _JSON: Final = frozenset('-0123456789{["tfnNI')
 """What JSON begins with."""
+
+_NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 
 _MOST: Final = 2**27
 """The longest cell that is read, in characters."""
@@ -62,7 +65,7 @@ def read(path: Path) -> Iterator[Line]:
             if names is None:
                 raise InvalidArgumentError(f"'{path}' is empty: expected a line with the columns")
             if twice := {name for name in names if names.count(name) > 1}:
-                raise InvalidArgumentError(f"'{path}' has two columns {sorted(twice)[0]!r}")
+                raise InvalidArgumentError(f"'{path}' has two columns {min(twice)!r}")
             as_text = [name in {ZONE, EXACT} for name in names]
             for cells in reader:
                 if not cells:
@@ -113,7 +116,16 @@ def cell_value(cell: str) -> Any:
         return None
     if cell[0] not in _JSON:
         return cell
+    if number := _NUMBER.fullmatch(cell):
+        return float(cell) if number[1] or number[2] else _integer(cell)
     try:
         return tagged_json.loads(cell)
     except ValueError:
+        return cell
+
+
+def _integer(cell: str) -> int | str:
+    try:
+        return int(cell)
+    except ValueError:  # more digits than Python reads
         return cell

@@ -35,7 +35,6 @@ class ExportReport:
         path: The file; `None` where it was a stream.
         format: `"parquet"`, `"csv"` or `"jsonl"`.
         records: How many records were written.
-        columns: The names of the columns beside the time and its zone.
         checked: Whether the file was read again, and each record found equal.
         damaged: What could not be read, and is missing in the file.
     """
@@ -44,7 +43,6 @@ class ExportReport:
     path: Path | None
     format: str
     records: int
-    columns: list[str]
     checked: bool
     damaged: list[Damage] = field(default_factory=list)
 
@@ -89,7 +87,7 @@ def export_records(
     checked_namespace(database, namespace)
     for _ in range(_ATTEMPTS):
         source = _Source(database, namespace, start, end)
-        layout = scan(source.rows(None), mixed=is_mixed(chosen))
+        layout = _layout(source, chosen)
         digest = Digest()
         try:
             with new_file(target, overwrite=overwrite) as draft:
@@ -104,9 +102,8 @@ def export_records(
                     )
         except LayoutChanged:
             continue
-        names = [column.name for column in layout.columns]
         return ExportReport(
-            namespace, target, chosen, digest.rows, names, checked=True, damaged=source.damage
+            namespace, target, chosen, digest.rows, checked=True, damaged=source.damage
         )
     raise ConflictError("others keep changing the records: export them when they pause")
 
@@ -141,17 +138,13 @@ def print_records(
         raise InvalidArgumentError(f"{format!r} cannot be written to a stream: use csv or jsonl")
     checked_namespace(database, namespace)
     source = _Source(database, namespace, start, end)
-    is_csv = format == "csv"
-    layout = scan(source.rows(None), mixed=True) if is_csv else Layout([], 0, has_exact=False)
+    layout = _layout(source, format)
     digest = Digest()
     try:
         write_text(stream, format, layout, source.rows(None, digest))
     except LayoutChanged:
         raise ConflictError("others changed the records meanwhile: export them again") from None
-    names = [column.name for column in layout.columns]
-    return ExportReport(
-        namespace, None, format, digest.rows, names, checked=False, damaged=source.damage
-    )
+    return ExportReport(namespace, None, format, digest.rows, checked=False, damaged=source.damage)
 
 
 def checked_namespace(database: NativeDatabase, namespace: str) -> str:
@@ -169,6 +162,12 @@ def checked_namespace(database: NativeDatabase, namespace: str) -> str:
         there = f"there are {', '.join(known)}" if known else "the database is empty"
         raise InvalidArgumentError(f"there is no namespace {namespace!r}: {there}")
     return namespace
+
+
+def _layout(source: _Source, format_: str) -> Layout:
+    if format_ == "jsonl":  # has no columns
+        return Layout([], 0, has_exact=False)
+    return scan(source.rows(None), mixed=is_mixed(format_))
 
 
 class _Source:

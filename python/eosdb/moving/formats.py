@@ -12,7 +12,15 @@ from .layout import Layout
 from .lines import Line
 from .rows import Row
 
-__all__ = ["FORMATS", "format_of", "is_mixed", "lines_of", "number_of_lines", "write_rows", "write_text"]
+__all__ = [
+    "FORMATS",
+    "format_of",
+    "is_mixed",
+    "lines_of",
+    "number_of_lines",
+    "write_rows",
+    "write_text",
+]
 
 FORMATS: Final = ("parquet", "csv", "jsonl")
 """The names of the formats, which are the suffixes too."""

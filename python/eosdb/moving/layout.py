@@ -1,14 +1,15 @@
 """Which columns a table of records has, and what they cannot say.
 
 A row becomes cells: a column for each field, and one for each configured key under the name
-`configured_data.<key>`. An empty cell is `None` in the column of a field, and a key that is not there
-in that of a configured key. A record of which the cells cannot say all, one with an integer in a column
-of floats for instance, has its fields in the column `record_json` as well, and that is what counts when
-it is read.
+`configured_data.<key>`. An empty cell is `None` in the column of a field, and a key that is not
+there in that of a configured key. A record of which the cells cannot say all, one with an integer
+in a column of floats for instance, has its fields in the column `record_json` as well, and that is
+what counts when it is read.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -63,9 +64,9 @@ class Column:
     kinds: set[str] = field(default_factory=set)
     count: int = 0
 
-    @property
+    @functools.cached_property
     def kind(self) -> str:
-        """The kind that all values have, or that shows them best."""
+        """The kind that all values have, or that shows them best; known once all were seen."""
         kinds = {"float" if kind == "numpy" else kind for kind in self.kinds} - {"none"}
         if not kinds or kinds == {"int", "float"}:
             return "float"
@@ -74,12 +75,14 @@ class Column:
     def shown(self, value: Any) -> Any:
         """Return a value as one of the column's kind, or `None` if it is none of that kind."""
         kind, own = self.kind, kind_of(value)
-        if own == "none" or kind == own:
+        if own in {"none", kind}:
             return value
         if kind == "float" and own in {"int", "numpy"}:
             return float(value)
         if kind == "str":
-            return tagged_json.dumps(value) if own in {"bool", "int", "float", "json"} else str(value)
+            return (
+                tagged_json.dumps(value) if own in {"bool", "int", "float", "json"} else str(value)
+            )
         return None
 
 
@@ -136,7 +139,9 @@ class Layout:
 
     def __post_init__(self) -> None:
         """Note what every row is asked for."""
-        plain = sum(not column.is_configured and column.name != CONFIGURED for column in self.columns)
+        plain = sum(
+            not column.is_configured and column.name != CONFIGURED for column in self.columns
+        )
         self._has_configured = plain < len(self.columns)
         self._fields = plain + self._has_configured
 

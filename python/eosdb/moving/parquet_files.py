@@ -16,8 +16,11 @@ from .rows import ZONE, Row
 
 __all__ = ["number_of_rows", "read", "write"]
 
-_GROUP: Final = 16_384
+_GROUP: Final = 8_192
 """The rows of a row group: so many are in memory."""
+
+_BATCH: Final = 2_048
+"""How many rows are made objects at once."""
 
 _MARK: Final = b"eosdb"
 """In the metadata of a column, what its text is."""
@@ -89,7 +92,7 @@ def read(path: Path) -> Iterator[Line]:
                 for field in file.schema_arrow
                 if (field.metadata or {}).get(_MARK) == b"json"
             ]
-            for batch in file.iter_batches(batch_size=_GROUP):
+            for batch in file.iter_batches(batch_size=_BATCH, use_threads=False):
                 for values in _to_microseconds(arrow, batch).to_pylist():
                     number += 1
                     for name in marked:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import marshal
 import math
 import re
 from dataclasses import dataclass
@@ -15,11 +16,21 @@ from pendulum.tz.timezone import FixedTimezone, Timezone
 
 from .._core import RecordClass, gzip_decode, unpickle
 from ..datetimes import DateTime, to_datetime
-from ..errors import InvalidArgumentError
+from ..errors import InvalidArgumentError, TimestampRangeError
 from ..timestamps import DatabaseTimestamp
 from . import tagged_json
 
-__all__ = ["CONFIGURED", "ZONE", "Digest", "Row", "read_row", "row_key", "row_pickle"]
+__all__ = [
+    "CONFIGURED",
+    "ZONE",
+    "Digest",
+    "Row",
+    "checked_zone",
+    "local_time",
+    "read_row",
+    "row_key",
+    "row_pickle",
+]
 
 ZONE: Final = "date_time_zone"
 """The name that the zone of a row has beside its fields."""
@@ -80,6 +91,37 @@ def row_key(row: Row) -> bytes:
     return DatabaseTimestamp.from_datetime(row.instant).encode("ascii")
 
 
+def local_time(row: Row) -> DateTime:
+    """Return the instant of a row in its zone.
+
+    Args:
+        row: The row, whose zone is one by name.
+
+    Raises:
+        InvalidArgumentError: If there is no such zone.
+        TimestampRangeError: If it lies outside the years 1 to 9999 there.
+    """
+    zone = _zone(row.zone)
+    try:
+        local = row.instant.astimezone(zone)
+    except OverflowError as error:
+        raise TimestampRangeError(
+            f"{row.instant} is outside the years 1 to 9999 in '{row.zone}'"
+        ) from error
+    # The constructor takes a third of the time that to_datetime() takes.
+    return DateTime(
+        local.year,
+        local.month,
+        local.day,
+        local.hour,
+        local.minute,
+        local.second,
+        local.microsecond,
+        tzinfo=zone,
+        fold=local.fold,
+    )
+
+
 class _Fields:
     """What stands in for a record of any class when it is pickled."""
 
@@ -110,8 +152,7 @@ def row_pickle(row: Row) -> bytes:
     elif row.zone.startswith("{"):
         fields = {"date_time": tagged_json.loads(row.zone), **row.fields}
     else:
-        date_time = to_datetime(row.instant, in_timezone=_zone(row.zone))
-        fields = {"date_time": date_time, **row.fields}
+        fields = {"date_time": local_time(row), **row.fields}
     return _WRITER.write(_Fields(fields))
 
 
@@ -158,9 +199,17 @@ class Digest:
     def add(self, row: Row) -> None:
         """Take in the next row."""
         self.rows += 1
-        text = tagged_json.dumps([row.instant.isoformat(), row.zone, row.fields], sort_keys=True)
-        # What cannot be said in UTF-8 cannot be stored either.
-        self._hash.update(text.encode("utf-8", "surrogatepass") + b"\n")
+        instant = row.instant.isoformat()
+        try:
+            items = sorted(
+                (name, sorted(value.items()) if name == CONFIGURED else value)
+                for name, value in row.fields.items()
+            )
+            # Version 2 has no references: equal values give equal bytes.
+            data = marshal.dumps((instant, row.zone, items), 2)
+        except (AttributeError, TypeError, ValueError):
+            data = tagged_json.dumps([instant, row.zone, row.fields], sort_keys=True).encode()
+        self._hash.update(len(data).to_bytes(8, "big") + data)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Digest):

@@ -53,13 +53,7 @@ def dumps(value: Any, *, sort_keys: bool = False) -> str:
         value: Anything that can be stored.
         sort_keys: Whether equal dictionaries give equal text.
     """
-    return json.dumps(
-        tagged(value),
-        ensure_ascii=False,
-        allow_nan=False,
-        separators=(",", ":"),
-        sort_keys=sort_keys,
-    )
+    return (_SORTED if sort_keys else _ENCODER).encode(tagged(value))
 
 
 def loads(text: str) -> Any:
@@ -72,9 +66,19 @@ def loads(text: str) -> Any:
         ValueError: If it is no JSON, or a tagged value in it is none.
     """
     try:
-        return json.loads(text, object_hook=_untagged)
+        return _DECODER.decode(text)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+
+
+def _encoder(*, sort_keys: bool) -> json.JSONEncoder:
+    return json.JSONEncoder(
+        ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=sort_keys
+    )
+
+
+_ENCODER: Final = _encoder(sort_keys=False)
+_SORTED: Final = _encoder(sort_keys=True)
 
 
 def _untagged(found: dict[str, Any]) -> Any:
@@ -108,3 +112,6 @@ _TAGS: Final[dict[str, Callable[[Any], Any]]] = {
     "$numpy.float64": _numpy_float,
     "$pickle": _pickled,
 }
+
+# Making one anew for each value would take longer than reading it.
+_DECODER: Final = json.JSONDecoder(object_hook=_untagged)
