@@ -9,11 +9,10 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from .damage import Damage
-from .errors import DamagedRecordError
 from .moving.exporting import Progress
 from .moving.layout import kind_of
 from .moving.pieces import pieces
-from .moving.rows import CONFIGURED, Row, read_row
+from .moving.rows import CONFIGURED, Row
 from .native_database import NativeDatabase
 
 __all__ = ["Fall", "Gap", "KeySurvey", "Survey", "survey"]
@@ -161,19 +160,11 @@ def survey(database: NativeDatabase, namespace: str, *, progress: Progress | Non
     steps: Counter[int] = Counter()
     longest: dict[int, datetime] = {}
     for piece in pieces(database, namespace):
-        for key, stored in piece.rows:
-            found.records += 1
-            found.bytes += len(stored)
-            cause = piece.damaged.get(key)
-            try:
-                if cause is None:
-                    row = read_row(key, stored)
-            except DamagedRecordError as error:  # it came meanwhile
-                cause = str(error)
-            if cause is not None:
-                found.damaged.append(
-                    Damage(cause, namespace, key.decode("utf-8", "backslashreplace"))
-                )
+        found.records += len(piece.rows)
+        found.bytes += sum(len(stored) for _, stored in piece.rows)
+        for row in piece.read(namespace):
+            if isinstance(row, Damage):
+                found.damaged.append(row)
                 continue
             if found.last is not None:
                 step = round((row.instant - found.last).total_seconds())

@@ -67,7 +67,7 @@ def compact(
     """
     named = pairs(aggregations, "--aggregation", "KEY=NAME")
     chosen = list(pairs(tiers, "--tier", "AGE=INTERVAL").items())
-    checked = checked_tiers(chosen) if chosen else None
+    checked: Any = checked_tiers(chosen) if chosen else None
     gap = None if max_gap is None else eosdb.to_duration(max_gap)
     with opened(database, read_only=dry_run) as db:
         (found,) = surveys(console, db, namespace)

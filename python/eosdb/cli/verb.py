@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -33,6 +33,8 @@ __all__ = [
     "time_text",
     "verb",
 ]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 _INTERRUPTED: Final = 130
 
@@ -149,7 +151,7 @@ DATABASE: Final = click.argument("database", type=click.Path(path_type=Path))
 """The argument that names the database."""
 
 
-def namespace(*, required: bool = False) -> Any:
+def namespace(*, required: bool = False) -> Callable[[_F], _F]:
     """Return the option that names a namespace.
 
     Args:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from ..damage import Damage
-from ..errors import ConflictError, DamagedRecordError, InvalidArgumentError, StorageError
+from ..errors import ConflictError, InvalidArgumentError, StorageError
 from ..native_database import NativeDatabase
 from ..timestamps import DatabaseTimestamp
 from .formats import format_of, is_mixed, lines_of, write_rows, write_text
@@ -17,7 +17,7 @@ from .layout import Layout, LayoutChanged, scan
 from .lines import row_of
 from .new_places import new_file
 from .pieces import pieces
-from .rows import Digest, Row, read_row
+from .rows import Digest, Row
 
 __all__ = ["ExportReport", "Progress", "checked_namespace", "export_records", "print_records"]
 
@@ -191,16 +191,9 @@ class _Source:
         total = database._store.count(namespace, *self._bounds) if progress else 0
         done = 0
         for piece in pieces(database, namespace, *self._bounds):
-            for key, stored in piece.rows:
-                cause = piece.damaged.get(key)
-                try:
-                    if cause is None:
-                        row = read_row(key, stored)
-                except DamagedRecordError as error:  # it came meanwhile
-                    cause = str(error)
-                if cause is not None:
-                    shown = key.decode("utf-8", "backslashreplace")
-                    self.damage.append(Damage(cause, namespace, shown))
+            for row in piece.read(namespace):
+                if isinstance(row, Damage):
+                    self.damage.append(row)
                     continue
                 if digest is not None:
                     digest.add(row)

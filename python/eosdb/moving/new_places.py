@@ -34,8 +34,10 @@ def new_file(target: Path, *, overwrite: bool) -> Iterator[Path]:
         DiskFullError: If there is no space for it.
         StorageError: If it cannot be written.
     """
-    if target.is_dir() or (target.exists() and not overwrite):
-        raise InvalidArgumentError(f"'{target}' exists: name another target")
+    if target.is_dir():
+        raise InvalidArgumentError(f"'{target}' is a directory: name a file")
+    if target.exists() and not overwrite:
+        raise InvalidArgumentError(f"'{target}' exists: name another file, or have it overwritten")
     draft = _beside(target)
     with failures_named(target):
         try:

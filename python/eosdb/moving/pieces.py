@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .._core import inspect_records
+from ..damage import Damage
+from ..errors import DamagedRecordError
 from ..native_database import NativeDatabase
+from .rows import Row, read_row
 
 __all__ = ["Piece", "pieces"]
 
@@ -22,6 +25,22 @@ class Piece:
 
     rows: list[tuple[bytes, bytes]]
     damaged: dict[bytes, str]
+
+    def read(self, namespace: str) -> Iterator[Row | Damage]:
+        """Yield what each value holds, or why it cannot be read.
+
+        Args:
+            namespace: The namespace that the rows are of.
+        """
+        for key, stored in self.rows:
+            cause = self.damaged.get(key)
+            if cause is None:
+                try:
+                    yield read_row(key, stored)
+                    continue
+                except DamagedRecordError as error:  # it came after the piece was looked at
+                    cause = str(error)
+            yield Damage(cause, namespace, key.decode("utf-8", "backslashreplace"))
 
 
 def pieces(
