@@ -101,7 +101,9 @@ def cell_text(value: Any) -> str:
     if value is None:
         return ""
     if type(value) is str:
-        is_plain = value and (value[0] not in _JSON or cell_value(value) == value)
+        # A carriage return would end the line for some readers, among them Python's.
+        is_plain = value and "\r" not in value
+        is_plain = is_plain and (value[0] not in _JSON or cell_value(value) == value)
         return value if is_plain else json.dumps(value, ensure_ascii=False)
     return tagged_json.dumps(value)
 

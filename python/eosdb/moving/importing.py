@@ -13,7 +13,6 @@ from ..errors import (
     DamagedRecordError,
     EosdbError,
     InvalidArgumentError,
-    MissingDependencyError,
     NaiveDatetimeError,
     ReadOnlyError,
     StorageError,
@@ -129,8 +128,6 @@ def _rows(
         try:
             row = row_of(line, columns, timezone)
             yield row_key(row), row
-        except MissingDependencyError:
-            raise
         except (EosdbError, ValueError) as error:
             kind = NaiveDatetimeError if isinstance(error, NaiveDatetimeError) else None
             raise (kind or InvalidArgumentError)(
@@ -158,7 +155,7 @@ def _take(
         else:
             existing = _existing(namespace, key, stored[key])
             merged = _merged(existing, row)
-            if row_pickle(merged) != row_pickle(existing):
+            if _pickle(key, merged) != row_pickle(existing):
                 changed[key] = merged
     added = sum(key not in known for key in changed)
     counts["added"] += added
@@ -167,7 +164,7 @@ def _take(
     if dry_run or not changed:
         return
     keys = sorted(changed)
-    pickles = [row_pickle(changed[key]) for key in keys]
+    pickles = [_pickle(key, changed[key]) for key in keys]
     values = compressed(pickles, database.compression_level)
     database.save_records(zip(keys, values, strict=True), namespace)
     written = _stored(database, namespace, keys)
@@ -176,6 +173,15 @@ def _take(
             f"the record at {wrong[0].decode()} does not read as it was written: others write to "
             "the namespace as well, or the disk is failing. Import again when they pause"
         )
+
+
+def _pickle(key: bytes, row: Row) -> bytes:
+    try:
+        return row_pickle(row)
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(
+            f"the record at {key.decode()} cannot be stored: {error}"
+        ) from error
 
 
 def _stored(database: NativeDatabase, namespace: str, keys: list[bytes]) -> dict[bytes, bytes]:

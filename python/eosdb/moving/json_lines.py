@@ -25,7 +25,7 @@ def write(file: IO[str], rows: Iterable[Row]) -> None:
     for row in rows:
         line: dict[str, Any] = {"date_time": time_text(row), ZONE: row.zone}
         if (
-            any(type(name) is not str or name.startswith("$") for name in row.fields)
+            any(name.startswith("$") for name in row.fields)
             or line.keys() & row.fields.keys()
             or EXACT in row.fields
         ):

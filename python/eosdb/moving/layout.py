@@ -195,12 +195,12 @@ def scan(rows: Iterable[Row], *, mixed: bool) -> Layout:
 
 
 def _note(
-    columns: dict[str, Column], name: Any, key: str, value: Any, *, is_configured: bool
+    columns: dict[str, Column], name: str, key: str, value: Any, *, is_configured: bool
 ) -> bool:
     """Note a value of a column; tell whether the value can have a column of that name."""
     column = columns.get(name)
     if column is None:
-        reserved = type(name) is not str or name in {ZONE, EXACT, "date_time", ""}
+        reserved = name in {ZONE, EXACT, ""} or "\r" in name
         reserved = reserved or (name.startswith(PREFIX) and not is_configured)
         if reserved or len(columns) >= _MOST_COLUMNS:
             return False

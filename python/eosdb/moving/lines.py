@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -74,10 +73,9 @@ def row_of(line: Line, columns: dict[str, str] | None, timezone: str | None) -> 
         values, is_nested = taken, False
     instant = _instant(values.get(_TIME), timezone)
     if (zone := values.get(ZONE)) is not None:
-        if type(zone) is not str or not (zone.startswith("{") or _is_zone(zone)):
+        if type(zone) is not str:
             raise InvalidArgumentError(f"{zone!r} is no name of a time zone")
-        if zone.startswith("{"):
-            tagged_json.loads(zone)
+        zone = checked_zone(zone)
     else:
         zone = timezone or _zone_of(values[_TIME])
     if (exact := values.get(EXACT)) is not None:
@@ -92,11 +90,6 @@ def row_of(line: Line, columns: dict[str, str] | None, timezone: str | None) -> 
     if ZONE not in values and CONFIGURED not in others:
         others = {CONFIGURED: {}, **others}
     return Row(instant, zone, others)
-
-
-@functools.lru_cache(maxsize=1024)
-def _is_zone(name: str) -> bool:
-    return bool(checked_zone(name))
 
 
 def _zone_of(value: Any) -> str:

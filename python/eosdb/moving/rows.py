@@ -38,6 +38,7 @@ ZONE: Final = "date_time_zone"
 CONFIGURED: Final = "configured_data"
 """The field that holds the values of configured keys."""
 
+_OTHER: Final = "$date_time"
 _MISSING: Final = '{"$missing":true}'
 _FIXED: Final = re.compile(r"([+-])(\d\d):(\d\d)")
 
@@ -75,7 +76,7 @@ def read_row(key: bytes, stored: bytes) -> Row:
     date_time = fields.pop("date_time")
     zone = _name(date_time.tzinfo) if type(date_time) is DateTime else None
     if zone is None or not _lies_in(date_time, second):
-        return Row(second, tagged_json.dumps(date_time), fields)
+        return Row(second, f'{{"{_OTHER}":{tagged_json.dumps(date_time)}}}', fields)
     return Row(second.replace(microsecond=date_time.microsecond), zone, fields)
 
 
@@ -150,7 +151,7 @@ def row_pickle(row: Row) -> bytes:
     if row.zone == _MISSING:
         fields = row.fields
     elif row.zone.startswith("{"):
-        fields = {"date_time": tagged_json.loads(row.zone), **row.fields}
+        fields = {"date_time": tagged_json.loads(row.zone)[_OTHER], **row.fields}
     else:
         fields = {"date_time": local_time(row), **row.fields}
     return _WRITER.write(_Fields(fields))
@@ -219,19 +220,23 @@ class Digest:
     __hash__ = None  # type: ignore[assignment]  # it changes
 
 
+@functools.lru_cache(maxsize=1024)
 def checked_zone(name: str) -> str:
-    """Return the name of a zone that is known.
+    """Return the zone of a row that is one.
 
     Args:
-        name: The name, of the IANA's or such as `+01:00`.
+        name: A name, of the IANA's or such as `+01:00`, or what stands in its place.
 
     Raises:
         InvalidArgumentError: If there is no such zone.
     """
     try:
-        found = _name(_zone(name))
-    except (InvalidArgumentError, ValueError) as error:
+        if name.startswith("{"):
+            is_known = name == _MISSING or _OTHER in tagged_json.loads(name)
+        else:
+            is_known = _name(_zone(name)) is not None
+    except ValueError as error:
         raise InvalidArgumentError(str(error)) from error
-    if found is None:
+    if not is_known:
         raise InvalidArgumentError(f"{name!r} is no usable time zone")
-    return found
+    return name
