@@ -71,7 +71,7 @@ class Console:
             yield None
             return
         with click.progressbar(
-            length=1, label=label, file=sys.stderr, color=_is_coloured(sys.stderr), show_pos=True
+            length=1, label=label, file=sys.stderr, color=_is_coloured(sys.stderr)
         ) as bar:
 
             def tell(done: int, total: int) -> None:

@@ -25,6 +25,8 @@ Progress = Callable[[int, int], object]
 
 _ATTEMPTS: Final = 5
 
+_TOLD: Final = 4_096
+
 
 @dataclass(frozen=True)
 class ExportReport:
@@ -71,7 +73,8 @@ def export_records(
         start: The first instant inside; `None` for no bound.
         end: The first instant outside; `None` for no bound.
         overwrite: Whether the file may replace another one.
-        progress: Is told, now and then, how many of how many records were written.
+        progress: Is told, now and then, how many of how many steps are done: each record is looked
+            at, written, and read again.
 
     Returns:
         What was written.
@@ -86,15 +89,17 @@ def export_records(
     chosen = format_of(target, format)
     checked_namespace(database, namespace)
     for _ in range(_ATTEMPTS):
-        source = _Source(database, namespace, start, end)
+        source = _Source(database, namespace, start, end, progress)
         layout = _layout(source, chosen)
         digest = Digest()
         try:
             with new_file(target, overwrite=overwrite) as draft:
-                write_rows(draft, chosen, layout, source.rows(progress, digest))
+                write_rows(draft, chosen, layout, source.rows(digest))
                 found = Digest()
                 for line in lines_of(draft, chosen):
                     found.add(row_of(line, None, None))
+                    if found.rows % _TOLD == 0:
+                        source.tell(_TOLD)
                 if found != digest:
                     raise StorageError(
                         f"'{target}' does not read as what was written ({found.rows:,} of "
@@ -137,11 +142,11 @@ def print_records(
     if format not in {"csv", "jsonl"}:
         raise InvalidArgumentError(f"{format!r} cannot be written to a stream: use csv or jsonl")
     checked_namespace(database, namespace)
-    source = _Source(database, namespace, start, end)
+    source = _Source(database, namespace, start, end, None)
     layout = _layout(source, format)
     digest = Digest()
     try:
-        write_text(stream, format, layout, source.rows(None, digest))
+        write_text(stream, format, layout, source.rows(digest))
     except LayoutChanged:
         raise ConflictError("others changed the records meanwhile: export them again") from None
     return ExportReport(namespace, None, format, digest.rows, checked=False, damaged=source.damage)
@@ -166,8 +171,9 @@ def checked_namespace(database: NativeDatabase, namespace: str) -> str:
 
 def _layout(source: _Source, format_: str) -> Layout:
     if format_ == "jsonl":  # has no columns
+        source.steps -= source.records
         return Layout([], 0, has_exact=False)
-    return scan(source.rows(None), mixed=is_mixed(format_))
+    return scan(source.rows(), mixed=is_mixed(format_))
 
 
 class _Source:
@@ -179,25 +185,30 @@ class _Source:
         namespace: str,
         start: DatabaseTimestamp | None,
         end: DatabaseTimestamp | None,
+        progress: Progress | None,
     ) -> None:
         self._database = database
         self._namespace = namespace
         self._bounds = [None if bound is None else bound.encode() for bound in (start, end)]
+        self._progress = progress
+        self._done = 0
+        self.records = database._store.count(namespace, *self._bounds)
+        self.steps = 3 * self.records
         self.damage: list[Damage] = []
 
-    def rows(self, progress: Progress | None, digest: Digest | None = None) -> Iterator[Row]:
+    def tell(self, done: int) -> None:
+        self._done += done
+        if self._progress:
+            self._progress(self._done, max(self._done, self.steps))
+
+    def rows(self, digest: Digest | None = None) -> Iterator[Row]:
         self.damage = []
-        database, namespace = self._database, self._namespace
-        total = database._store.count(namespace, *self._bounds) if progress else 0
-        done = 0
-        for piece in pieces(database, namespace, *self._bounds):
-            for row in piece.read(namespace):
+        for piece in pieces(self._database, self._namespace, *self._bounds):
+            for row in piece.read(self._namespace):
                 if isinstance(row, Damage):
                     self.damage.append(row)
                     continue
                 if digest is not None:
                     digest.add(row)
                 yield row
-            done += len(piece.rows)
-            if progress:
-                progress(done, max(total, done))
+            self.tell(len(piece.rows))
