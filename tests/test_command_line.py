@@ -7,11 +7,11 @@ import json
 import os
 import pty
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +21,7 @@ from click.testing import CliRunner, Result
 from support import WITH_TESTS, at, house, when
 
 import eosdb
-from eosdb import LMDBDatabase, cli, moving
+from eosdb import LMDBDatabase, cli
 from eosdb.cli.program import program
 
 START: Final = 1_767_225_600
@@ -248,7 +248,7 @@ def test_every_verb_says_what_it_did(verb: str, folder: Path) -> None:
 @pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "export -"])
 def test_every_verb_says_it_as_json_of_a_stable_shape(verb: str, folder: Path) -> None:
     data = outcome(*VERBS[verb])
-    assert data.keys() == SHAPES[verb.split()[0]]
+    assert data.keys() == SHAPES[verb.partition(" ")[0]]
     if "dry_run" in data:
         assert data["dry_run"] == ("--dry-run" in verb)
     assert folder.exists()
@@ -561,7 +561,6 @@ def test_nobody_reads_any_longer(folder: Path) -> None:
 
 
 SLOW: Final = """
-import time
 from eosdb.moving import importing
 take = importing._take
 def slow(*args, **options):
@@ -642,6 +641,28 @@ def test_shells_complete_verbs(shell: str) -> None:
     assert "export" in result.stdout
 
 
-def test_everything_that_can_be_imported_from_python_is_there() -> None:
-    assert set(moving.__all__) <= set(vars(moving))
-    assert time.monotonic() > 0
+DOCUMENT: Final = Path(__file__).resolve().parents[1] / "docs" / "command-line.md"
+
+
+def test_what_the_document_shows_is_what_happens(folder: Path) -> None:
+    (folder / "power.csv").write_text("Zeit,Leistung\n2026-07-01 12:00,5.5\n2026-07-01 12:05,6.5\n")
+    blocks = re.findall(r"^```console\n(.*?)^```$", DOCUMENT.read_text(), re.DOTALL | re.MULTILINE)
+    steps = [step for block in blocks for step in block.split("$ eosdb ")[1:]]
+    assert len(steps) >= 12
+    shown, happened = [], []
+    for step in steps:
+        line, _, output = step.partition("\n")
+        shown.append(f"$ eosdb {line}\n{output}")
+        happened.append(f"$ eosdb {line}\n{run(*shlex.split(line)).output}")
+    assert shown == happened
+
+
+def test_the_document_names_every_verb_and_every_shape() -> None:
+    text = DOCUMENT.read_text()
+    for verb in program.commands:
+        assert f"[`{verb}`](#" in text
+    shapes = text.split("## JSON")[1].split("## Shells")[0]
+    for verb, names in SHAPES.items():
+        lines = [line.split("|") for line in shapes.splitlines() if line.startswith("| `")]
+        (line,) = [cells[2] for cells in lines if f"`{verb}`" in cells[1]]
+        assert all(f"`{name}`" in line for name in names), verb

@@ -23,8 +23,10 @@ DOCUMENTS: Final = (
     "README.md",
     "CHANGELOG.md",
     "docs/akkudoktoreos.md",
+    "docs/command-line.md",
     "docs/design.md",
     "docs/energy.md",
+    "docs/operators.md",
     "docs/retention.md",
     "docs/testing.md",
 )
