@@ -22,7 +22,7 @@ from eosdb.survey import Survey
 from .stats import surveys
 from .verb import DATABASE, Console, Outcome, size_text, time_text, verb
 
-__all__ = ["doctor"]
+__all__ = ["doctor", "readers"]
 
 _COLOURS: Final = {"ok": "green", "note": "cyan", "warning": "yellow", "problem": "red"}
 
@@ -61,7 +61,7 @@ def doctor(console: Console, *, database: Path, backup_to: Path | None) -> Outco
     findings = [*_file_system(path), *_space(path, backup_to)]
     if kind_of(db) == "lmdb":
         # Opening gives back the slots of processes that died.
-        findings += _readers(path)
+        findings += readers(path)
     findings += _content(console, db)
     data = {
         "path": str(path),
@@ -153,13 +153,17 @@ def _space(path: Path, backup_to: Path | None) -> Iterator[_Finding]:
         yield _Finding("backup", "ok", f"'{place}' has room")
 
 
-def _readers(path: Path) -> Iterator[_Finding]:
-    """Look at LMDB's table of readers, which fills its lock file behind a header."""
+def readers(path: Path) -> Iterator[_Finding]:
+    """Look at LMDB's table of readers, which fills its lock file behind a header.
+
+    Args:
+        path: The directory of the database.
+    """
     lock = path / "lock.mdb"
     table = lock.read_bytes()[_HEADER:] if lock.is_file() else b""
     slots = (struct.unpack_from("=QI", table, at) for at in range(0, len(table) - _SLOT + 1, _SLOT))
-    readers = [(process, transaction) for transaction, process in slots if process]
-    dead = sorted({process for process, _ in readers if not Path(f"/proc/{process}").exists()})
+    found = [(process, transaction) for transaction, process in slots if process]
+    dead = sorted({process for process, _ in found if not Path(f"/proc/{process}").exists()})
     if dead and Path("/proc/self").exists():
         yield _Finding(
             "readers",
@@ -167,18 +171,18 @@ def _readers(path: Path) -> Iterator[_Finding]:
             f"process {dead[0]} ended without giving its slot back ({len(dead)} in all): whoever "
             "opens the database for writing gives it back",
         )
-    busy = [pair for pair in readers if pair[1] != _IDLE and pair[0] not in dead]
+    busy = [pair for pair in found if pair[1] != _IDLE and pair[0] not in dead]
     newest = max((transaction for _, transaction in busy), default=0)
-    for process, transaction in busy:
-        if newest - transaction >= _OLD:
-            yield _Finding(
-                "readers",
-                "warning",
-                f"process {process} has been reading for {newest - transaction} transactions: the "
-                "file grows meanwhile. End it if it hangs",
-            )
-    if not dead:
-        yield _Finding("readers", "ok", f"{len({process for process, _ in readers})} processes")
+    old = [pair for pair in busy if newest - pair[1] >= _OLD]
+    for process, transaction in old:
+        yield _Finding(
+            "readers",
+            "warning",
+            f"process {process} has been reading for {newest - transaction} transactions: the "
+            "file grows meanwhile. End it if it hangs",
+        )
+    if not dead and not old:
+        yield _Finding("readers", "ok", f"{len({process for process, _ in found})} processes")
 
 
 def _content(console: Console, database: NativeDatabase) -> Iterator[_Finding]:

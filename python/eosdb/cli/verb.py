@@ -125,15 +125,15 @@ def _run(function: Callable[[], Outcome | None], *, as_json: bool, debug: bool) 
         # Nobody reads any longer. Python would complain again when it flushes at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (EosdbError, OSError) as error:
-        _complain(" ".join(str(error).split()))
-    except Exception as error:  # noqa: BLE001  a mistake of ours: one line, as any error
-        _complain(f"a mistake in eosdb: {type(error).__name__}: {error} (see it by --debug)")
-    else:
-        return 1 if outcome.failed else 0
-    if debug:
-        traceback.print_exc()
-    return 1
+    except Exception as error:  # noqa: BLE001  a mistake of ours is one line too
+        text = " ".join(str(error).split())
+        if not isinstance(error, EosdbError | OSError):
+            text = f"a mistake in eosdb: {type(error).__name__}: {text} (see it by --debug)"
+        _complain(text)
+        if debug:
+            click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+        return 1
+    return 1 if outcome.failed else 0
 
 
 def _complain(message: str) -> None:

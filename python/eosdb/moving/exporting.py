@@ -100,6 +100,7 @@ def export_records(
                     found.add(row_of(line, None, None))
                     if found.rows % _TOLD == 0:
                         source.tell(_TOLD)
+                source.tell(found.rows % _TOLD)
                 if found != digest:
                     raise StorageError(
                         f"'{target}' does not read as what was written ({found.rows:,} of "
