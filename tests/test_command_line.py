@@ -511,12 +511,12 @@ def test_the_doctor_finds_what_is_wrong(folder: Path, monkeypatch: pytest.Monkey
     assert findings()["durability"] == ["note"]
     monkeypatch.setattr("eosdb.cli.doctor._mount", lambda _: ("/dev/sda", "ext4", {"nobarrier"}))
     assert findings()["durability"] == ["problem"]
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))  # type: ignore[attr-defined]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))
     assert findings()["free space"] == ["warning"]
 
 
 def test_the_doctor_finds_readers_that_died_or_stay(tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", ""]) as process:  # noqa: S603  our own program
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
         pass
     mine, idle = os.getpid(), 2**64 - 1
 

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 from pendulum.tz.timezone import FixedTimezone
-from pyarrow import parquet  # type: ignore[import-untyped]
+from pyarrow import parquet
 from support import WITH_TESTS, House, at, house, when
 
 import eosdb
