@@ -1,12 +1,14 @@
 //! Looks at what a namespace holds value by value, and puts aside what cannot be read.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use crate::codec::{DateTimeParts, Node, NodeId, Reader, Tree, Zone, metadata, zones};
 use crate::codec::{gzip, in_shares, safe_globals};
 use crate::error::Result;
 use crate::random_number;
+use crate::series::{Selection, Shape, names_in_record};
 use crate::store::{Batch, KeyRange, MetadataChange, Namespace, Order, Store, is_record_key};
 use crate::timestamp::Timestamp;
 
@@ -37,6 +39,9 @@ pub struct Inspection {
     pub undecided: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
+/// A key and a stored value.
+type Row = (Vec<u8>, Vec<u8>);
+
 /// What becomes of a value.
 enum Verdict {
     Readable,
@@ -56,23 +61,11 @@ pub fn inspect(
     own_form: bool,
 ) -> Result<Inspection> {
     let generation = store.generation(namespace)?;
-    let mut rows: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-    let mut bytes = 0;
-    let mut next = None;
-    let range = KeyRange { start: from, end: None };
-    store.scan(namespace, range, Order::Ascending, &mut |key, value| {
-        if rows.len() == PIECE || bytes >= PIECE_BYTES {
-            next = Some(key.to_vec());
-            return ControlFlow::Break(());
-        }
-        bytes += value.len();
-        rows.push((key.to_vec(), value.to_vec()));
-        ControlFlow::Continue(())
-    })?;
+    let (rows, next) = piece(store, namespace, KeyRange { start: from, end: None })?;
     let verdicts = in_shares(&rows, |share| {
         let mut reader = Reader::new();
         let mut scratch = Vec::new();
-        let mut judge = |(key, stored): &(Vec<u8>, Vec<u8>)| {
+        let mut judge = |(key, stored): &Row| {
             if let Some(cause) = flaw_of_key(key) {
                 Verdict::Damaged(cause)
             } else if own_form {
@@ -92,6 +85,61 @@ pub fn inspect(
         }
     }
     Ok(found)
+}
+
+/// The first rows of a range, as many as make a piece, and the key of the one behind them.
+fn piece(
+    store: &dyn Store,
+    namespace: Namespace<'_>,
+    range: KeyRange<'_>,
+) -> Result<(Vec<Row>, Option<Vec<u8>>)> {
+    let mut rows = Vec::new();
+    let mut bytes = 0;
+    let mut next = None;
+    store.scan(namespace, range, Order::Ascending, &mut |key, value| {
+        if rows.len() == PIECE || bytes >= PIECE_BYTES {
+            next = Some(key.to_vec());
+            return ControlFlow::Break(());
+        }
+        bytes += value.len();
+        rows.push((key.to_vec(), value.to_vec()));
+        ControlFlow::Continue(())
+    })?;
+    Ok((rows, next))
+}
+
+/// The names of the values in the first records of a range, as many as make a piece, sorted, and the
+/// key of the record behind them. What cannot be read has no names.
+///
+/// # Errors
+/// Those of [`Store::scan`].
+pub fn names(
+    store: &dyn Store,
+    namespace: Namespace<'_>,
+    range: KeyRange<'_>,
+) -> Result<(BTreeSet<String>, Option<Vec<u8>>)> {
+    let (rows, next) = piece(store, namespace, range)?;
+    let selection = Selection::new(Some(&Arc::new(Shape::any(None))), Some(Vec::new()));
+    let found = in_shares(&rows, |share| {
+        let mut picker = selection.picker();
+        let mut reader = Reader::new();
+        let mut scratch = Vec::new();
+        let mut names = BTreeSet::new();
+        for (key, stored) in share {
+            let Ok(pickle) = gzip::decode_stored(stored, &mut scratch) else { continue };
+            if Timestamp::from_key(key).is_none() || picker.pick(pickle).is_some() {
+                continue;
+            }
+            let Ok(tree) = reader.read(pickle) else { continue };
+            if safe_globals::check(&tree).is_ok() && tree.fields().is_ok() {
+                names.extend(names_in_record(&tree).map(str::to_owned));
+            }
+            reader.reuse(tree);
+        }
+        names.append(&mut picker.names());
+        vec![names]
+    });
+    Ok((found.into_iter().flatten().collect(), next))
 }
 
 /// Why the namespace's metadata cannot be read; `None` if they can, or there are none.

@@ -122,6 +122,7 @@ VERBS: Final[dict[str, list[str]]] = {
     "compact --dry-run": ["compact", "house.db", "-n", "house", "--dry-run"],
     "vacuum": ["vacuum", "house.db", "--keep", "1 hour"],
     "vacuum --dry-run": ["vacuum", "house.db", "--keep", "1 hour", "--dry-run"],
+    "plot": ["plot", "house.db", "out.svg"],
     "doctor": ["doctor", "house.db"],
 }
 
@@ -139,6 +140,7 @@ SHAPES: Final[dict[str, set[str]]] = {
         "meters_not_named", "namespace", "dry_run", "replaced", "written", "bytes_saved", "tiers",
     },
     "vacuum": {"dry_run", "namespaces"},
+    "plot": {"namespace", "path", "keys"},
     "doctor": {"path", "findings"},
 }  # fmt: skip
 
@@ -285,6 +287,8 @@ def test_every_verb_says_it_as_json_of_a_stable_shape(verb: str, folder: Path) -
         ["vacuum", "house.db", "--keep", "1 day", "--before", "2026-01-01"],
         ["compact", "house.db"],
         ["compact", "house.db", "-n", "house", "--aggregation", "grid_kwh"],
+        ["plot", "house.db", "out.txt"],
+        ["plot", "house.db", "out.png", "--energy", "1 hour"],
         ["completion", "tcsh"],
     ],
 )
@@ -312,6 +316,9 @@ REFUSED: Final[dict[str, tuple[list[str], str]]] = {
     "backup exists": (["backup", "house.db", "house.db"], "not empty"),
     "migrate exists": (["migrate", "house.db", "in.csv"], "is a file"),
     "vacuum duration": (["vacuum", "house.db", "--keep", "long"], "'long' is no duration"),
+    "plot key": (["plot", "house.db", "o.png", "-k", "x"], "no key 'x'"),
+    "plot nothing": (["plot", "house.db", "o.png", "--to", "2000-01-01"], "no numbers"),
+    "plot zone": (["plot", "house.db", "o.png", "--timezone", "Mars"], "'Mars'"),
     "compact meter": (["compact", "house.db", "-n", "house"], "--aggregation grid_kwh=meter"),
     "compact key": (
         ["compact", "house.db", "-n", "house", "--aggregation", "x=mean"], "no key 'x': there are",

@@ -26,6 +26,7 @@ DOCUMENTS: Final = (
     "docs/command-line.md",
     "docs/design.md",
     "docs/energy.md",
+    "docs/notebook.md",
     "docs/operators.md",
     "docs/retention.md",
     "docs/testing.md",
@@ -59,8 +60,11 @@ def run(code: str, folder: Path) -> str:
     return result.stdout
 
 
-def test_the_readme_runs_from_top_to_bottom_and_prints_what_it_says(tmp_path: Path) -> None:
-    code = "\n".join(python_blocks(README))
+@pytest.mark.parametrize("document", ["README.md", "docs/notebook.md"])
+def test_a_document_runs_from_top_to_bottom_and_prints_what_it_says(
+    document: str, tmp_path: Path
+) -> None:
+    code = "\n".join(python_blocks((ROOT / document).read_text()))
     shown = SHOWN_OUTPUT.findall(code)
     assert shown
     assert run(code, tmp_path).splitlines() == shown

@@ -83,9 +83,11 @@ from .timestamps import (
     _DatabaseTimestampUnbound,
     _DatabaseTimeWindowUnbound,
 )
+from .views import DatabaseView, NamespaceView, open as open  # noqa: A004  see __all__
 
 __version__ = "0.1.0"
 
+# Without `open`, so that `from eosdb import *` leaves the built-in function alone.
 __all__ = [
     "DATABASE_METADATA_KEY",
     "UNBOUND_END",
@@ -113,6 +115,7 @@ __all__ = [
     "DatabaseTimeWindowType",
     "DatabaseTimestamp",
     "DatabaseTimestampType",
+    "DatabaseView",
     "DateTime",
     "DiskFullError",
     "DuplicateRecordError",
@@ -129,6 +132,7 @@ __all__ = [
     "MemoryDatabase",
     "MissingDependencyError",
     "NaiveDatetimeError",
+    "NamespaceView",
     "QuarantinedValue",
     "ReadOnlyError",
     "RepairReport",

@@ -26,6 +26,7 @@ __all__ = [
     "inspect_metadata",
     "inspect_records",
     "meter_energy",
+    "names_in_records",
     "plan_compaction",
     "quarantine",
     "read_metadata",
@@ -103,6 +104,11 @@ def inspect_records(
 ) -> tuple[int, int, bytes | None, list[tuple[bytes, str]]]:
     """Return rows looked at, generation, where to go on, and the damaged keys with causes."""
 
+def names_in_records(
+    database: object, namespace: str | None, start: bytes | None, end: bytes | None
+) -> tuple[set[str], bytes | None]:
+    """Return names of values in the first records of `[start, end)`, and where to go on."""
+
 def inspect_metadata(database: object, namespace: str | None) -> str | None:
     """Return why the metadata of a namespace cannot be read, or `None`."""
 
@@ -160,6 +166,10 @@ class RecordClass:
         initializes: bool,
         zone: str | None,
     ) -> RecordClass: ...
+    @staticmethod
+    def of_dictionaries(class_: type[Any], zone: str | None) -> RecordClass:
+        """Return a record class whose records are dictionaries with any fields."""
+
     def read(self, time: int, pickle: bytes) -> Any:
         """Return the record that a pickle describes, at the second `time`."""
 
@@ -229,6 +239,10 @@ class SequenceState:
 
     def refresh(self) -> None:
         """Read again what anybody else may have changed in storage."""
+
+    @property
+    def is_current(self) -> bool:
+        """Whether storage is as it was when what is known of it was read."""
 
     def covers(self, start: object | None, end: object | None) -> bool:
         """Tell whether all of `[start, end)` was read from storage."""

@@ -8,6 +8,7 @@ from typing import Any
 from .mixin import DatabaseRecordProtocolMixin
 from .sequence_model import SequenceModel
 from .sequence_operations import SequenceOperations
+from .summaries import sequence_html
 
 __all__ = ["DataSequence"]
 
@@ -35,6 +36,9 @@ class DataSequence(SequenceModel, SequenceOperations, DatabaseRecordProtocolMixi
     def __len__(self) -> int:
         """Return how many records there are, loaded or not."""
         return self.db_count_records()
+
+    def _repr_html_(self) -> str:
+        return sequence_html(self)
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # pydantic yields fields
         """Iterate over all records, sorted by time."""

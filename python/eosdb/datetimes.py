@@ -66,7 +66,7 @@ def to_datetime(
     """
     if in_timezone is None and isinstance(value, datetime.datetime):
         in_timezone = value.tzinfo
-    zone = _to_zone(in_timezone)
+    zone = to_zone(in_timezone)
     if type(value) is DateTime and value.tzinfo is zone:
         return value
     if value is None:
@@ -146,7 +146,7 @@ def _number(value: float | SupportsIndex) -> int | float:
     return float(value) if isinstance(value, float) else value.__index__()
 
 
-def _to_zone(zone: str | datetime.tzinfo | None) -> _PendulumZone:
+def to_zone(zone: str | datetime.tzinfo | None) -> _PendulumZone:
     """Return the zone as pendulum's kind, the only one that its datetimes fully work with."""
     if zone is None:
         return get_local_timezone()

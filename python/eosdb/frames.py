@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Union, cast, get_args, get_origin
 
 from . import _core
 from .errors import MissingDependencyError
-from .reading import Array, Reading, instant
+from .reading import Array, Reading
 from .timestamps import DatabaseTimestamp
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Frames"]
+__all__ = ["Frames", "index_of", "pandas_module"]
 
 
 class Frames(Reading):
@@ -49,11 +49,13 @@ class Frames(Reading):
             MissingDependencyError: If pandas is not installed.
         """
         self._check_keys([key])
-        start, end = instant(start_datetime), instant(end_datetime)
+        start, end = self._instant(start_datetime), self._instant(end_datetime)
         keep = dropna is None or bool(dropna)
         table = _core.table(self._loaded(start, end), [key], start, end, keep, False)
         micros, zone, (values,) = cast("tuple[Array, Any, list[Any]]", table)
-        series: pd.Series[Any] = _pandas().Series(values, index=_index(micros, zone), name=key)
+        series: pd.Series[Any] = pandas_module().Series(
+            values, index=index_of(micros, zone), name=key
+        )
         return series
 
     def to_dataframe(
@@ -76,8 +78,8 @@ class Frames(Reading):
             NaiveDatetimeError: If a bound has no time zone.
             MissingDependencyError: If pandas is not installed.
         """
-        pandas = _pandas()
-        start, end = instant(start_datetime), instant(end_datetime)
+        pandas = pandas_module()
+        start, end = self._instant(start_datetime), self._instant(end_datetime)
         state = self._loaded(start, end)
         keys = state.plain_keys
         if keys is None:
@@ -91,7 +93,7 @@ class Frames(Reading):
         if not len(micros):
             frame = pandas.DataFrame()
             return frame
-        index = _index(micros, zone)
+        index = index_of(micros, zone)
         data = {"date_time": index, **dict(zip(values, columns, strict=True))}
         frame = pandas.DataFrame(data, columns=keys, index=index.rename("date_time"))
         return frame
@@ -100,7 +102,7 @@ class Frames(Reading):
         self, start_datetime: datetime | None, end_datetime: datetime | None
     ) -> pd.DataFrame:
         """Return a frame of what the records' own `model_dump` returns."""
-        pandas = _pandas()
+        pandas = pandas_module()
         records = self._sequence.db_iterate_records(
             cast("DatabaseTimestamp | None", start_datetime),
             cast("DatabaseTimestamp | None", end_datetime),
@@ -151,7 +153,7 @@ class Frames(Reading):
         else:
             asked = list(dict.fromkeys(keys))
             self._check_keys(asked)
-        start, end = instant(start_datetime), instant(end_datetime)
+        start, end = self._instant(start_datetime), self._instant(end_datetime)
         declared = _declared_types(sequence.record_class())
         typed = [(key, declared.get(key)) for key in asked]
         return _core.arrow_table(self._loaded(start, end), typed, start, end)
@@ -174,7 +176,12 @@ def _declared_types(record_class: Any) -> dict[str, str]:
     return declared
 
 
-def _pandas() -> Any:
+def pandas_module() -> Any:
+    """Return pandas.
+
+    Raises:
+        MissingDependencyError: If it is not installed.
+    """
     try:
         return importlib.import_module("pandas")
     except ImportError as error:
@@ -183,7 +190,7 @@ def _pandas() -> Any:
         ) from error
 
 
-def _index(micros: Array, zone: Any) -> Any:
+def index_of(micros: Array, zone: Any) -> Any:
     """Return an index of instants, in microseconds since 1970, shown in a zone."""
-    index = _pandas().DatetimeIndex(micros.view("datetime64[us]")).tz_localize("UTC")
+    index = pandas_module().DatetimeIndex(micros.view("datetime64[us]")).tz_localize("UTC")
     return index if zone is None else index.tz_convert(zone)

@@ -11,6 +11,7 @@ from ._core import Store
 from .abc import DatabaseBackendABC
 from .errors import ArgumentTypeError, DatabaseClosedError, InvalidNamespaceError
 from .settings import DatabaseSettings
+from .summaries import database_html
 from .timestamps import UNBOUND_END, UNBOUND_START, _DatabaseTimestampUnbound
 
 __all__ = ["NativeDatabase"]
@@ -194,6 +195,9 @@ class NativeDatabase(DatabaseBackendABC):
     def namespaces(self) -> list[str]:
         """Return the names of the namespaces, sorted."""
         return self._store.namespaces()
+
+    def _repr_html_(self) -> str:
+        return database_html(self)
 
     def __repr__(self) -> str:
         state = "open" if self.is_open else "closed"

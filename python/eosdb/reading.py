@@ -37,6 +37,10 @@ class Reading:
     def _sequence(self) -> DatabaseRecordProtocolMixin[Any]:
         return cast("DatabaseRecordProtocolMixin[Any]", self)
 
+    def _instant(self, value: Any) -> datetime | None:
+        """Return a bound as a datetime; see :func:`instant`."""
+        return instant(value)
+
     def _check_keys(self, keys: Iterable[str]) -> None:
         known = getattr(self, "record_keys", None) or getattr(self, "record_keys_writable", None)
         for key in keys:
@@ -178,7 +182,7 @@ class Reading:
         align_to_interval: bool,
         aggregation: str | None,
     ) -> list[Array]:
-        start, end = instant(start_datetime), instant(end_datetime)
+        start, end = self._instant(start_datetime), self._instant(end_datetime)
         state = self._loaded(start, end)
         return _core.resample(
             state,
@@ -256,7 +260,7 @@ class Reading:
         for name, fraction in (("reset_below", reset_below), ("jitter", jitter)):
             if not 0 <= fraction <= 1:
                 raise InvalidArgumentError(f"{name} must be between 0 and 1, not {fraction}")
-        start, end = instant(start_datetime), instant(end_datetime)
+        start, end = self._instant(start_datetime), self._instant(end_datetime)
         return _core.meter_energy(
             self._loaded(start, end),
             key,
@@ -294,7 +298,7 @@ class Reading:
             NaiveDatetimeError: If a bound has no time zone.
         """
         self._check_keys([key])
-        start, end = instant(start_datetime), instant(end_datetime)
+        start, end = self._instant(start_datetime), self._instant(end_datetime)
         keep = dropna is None or bool(dropna)
         dates, values = _core.values(self._loaded(start, end), key, start, end, keep)
         return dates, values
@@ -350,7 +354,7 @@ class Reading:
             InvalidArgumentError: If the window is negative.
         """
         self._check_keys([key])
-        target = DatabaseTimestamp.from_datetime(to_datetime(target_datetime))
+        target = DatabaseTimestamp.from_datetime(to_datetime(self._instant(target_datetime)))
         record = self._sequence.db_get_record(target, time_window=time_window)
         configured = getattr(record, "configured_data", None)
         if isinstance(configured, dict) and key in configured:

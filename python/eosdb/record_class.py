@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from ._core import RecordClass
 from .data_record import DataRecord
 from .datetimes import DateTime, to_datetime
+from .stored_record import StoredRecord
 
 __all__ = ["record_class_of", "trust"]
 
@@ -82,6 +83,8 @@ def record_class_of(class_: type[Any]) -> RecordClass:
     Returns:
         The same object for the same class.
     """
+    if issubclass(class_, StoredRecord):
+        return RecordClass.of_dictionaries(class_, class_.zone)
     fields, zone = _plain_fields(class_), None
     if fields is not None and any(name == "date_time" for name, _ in fields):
         try:

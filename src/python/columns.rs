@@ -230,7 +230,7 @@ impl Columns {
         let read = rows.iter().zip(&times).map(read).collect::<PyResult<_>>()?;
         if let Some(gathered) = gathered {
             let mut gathered = gathered.lock().unwrap_or_else(PoisonError::into_inner);
-            gathered.names.append(&mut picker.configured());
+            gathered.names.append(&mut picker.names());
         }
         Ok(read)
     }
@@ -517,7 +517,11 @@ impl Key {
                 return Ok(value.unwrap_or_else(|| py.None().into_bound(py)));
             }
         }
-        let value = record.getattr_opt(name)?;
+        let value = match &self.place {
+            // A record with any fields is a dictionary of them.
+            Some(Place::Named(_)) => record.cast::<PyDict>()?.get_item(name)?,
+            _ => record.getattr_opt(name)?,
+        };
         Ok(value.unwrap_or_else(|| py.None().into_bound(py)))
     }
 

@@ -1,6 +1,8 @@
 //! What a database holds, value by value, for Python.
 #![expect(clippy::needless_pass_by_value, reason = "arguments are extracted from Python owned")]
 
+use std::collections::BTreeSet;
+
 use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -10,6 +12,7 @@ use super::decode::{Builder, with_tree};
 use super::enter::{is_native, store_of};
 use crate::codec::safe_globals;
 use crate::inspect;
+use crate::store::KeyRange;
 
 /// How many rows were looked at, the generation before that, where to go on, what is damaged.
 type Found<'py> = (usize, u64, Option<Bound<'py, PyBytes>>, Vec<(Bound<'py, PyBytes>, String)>);
@@ -40,6 +43,25 @@ pub fn inspect_records<'py>(
     let next = found.next.as_ref().map(key);
     let damaged = damaged.iter().map(|(damaged, cause)| (key(damaged), cause.clone())).collect();
     Ok((found.rows, found.generation, next, damaged))
+}
+
+/// Some names of values, and the key from which on to look for more.
+type Names<'py> = (BTreeSet<String>, Option<Bound<'py, PyBytes>>);
+
+/// Return the names of the values in the first records of `[start, end)`, sorted, and the key of
+/// the record behind those that were looked at.
+#[pyfunction]
+pub fn names_in_records<'py>(
+    database: &Bound<'py, PyAny>,
+    namespace: Option<&str>,
+    start: Option<&[u8]>,
+    end: Option<&[u8]>,
+) -> PyResult<Names<'py>> {
+    let py = database.py();
+    let store = store_of(database)?;
+    let range = KeyRange { start, end };
+    let (names, next) = py.detach(|| inspect::names(&*store, namespace, range))?;
+    Ok((names, next.map(|key| PyBytes::new(py, &key))))
 }
 
 /// Makes what a record's value holds; `foreign` tells that its database knows its form.

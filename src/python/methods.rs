@@ -187,6 +187,15 @@ impl SequenceState {
         self.read_again(py)
     }
 
+    /// Whether storage is as it was when what is known of it was read.
+    #[getter]
+    fn is_current(&self, py: Python<'_>) -> PyResult<bool> {
+        let generation = self.run(py, |_, storage| {
+            storage.map_or(Ok(None), |storage| storage.generation().map(Some))
+        })?;
+        Ok(generation.is_none_or(|generation| self.lock(py).is_current(generation)))
+    }
+
     /// Tell whether all of `[start, end)` was read from storage.
     fn covers(
         &self,

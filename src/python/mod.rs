@@ -44,7 +44,7 @@ mod _core {
     #[pymodule_export]
     use super::faults::Faults;
     #[pymodule_export]
-    use super::inspect::{inspect_metadata, inspect_records, quarantine};
+    use super::inspect::{inspect_metadata, inspect_records, names_in_records, quarantine};
     #[pymodule_export]
     use super::iterator::RecordIterator;
     #[pymodule_export]

@@ -64,6 +64,18 @@ impl RecordClass {
         Ok(Self { class, shape, fields, names, initializes })
     }
 
+    /// A record class whose records are dictionaries with any fields; `zone` as for the others.
+    #[staticmethod]
+    fn of_dictionaries(py: Python<'_>, class: Py<PyAny>, zone: Option<String>) -> PyResult<Self> {
+        Ok(Self {
+            class,
+            shape: Some(Arc::new(Shape::any(zone))),
+            fields: Vec::new(),
+            names: PySet::empty(py)?.unbind(),
+            initializes: false,
+        })
+    }
+
     /// Return the record that a pickle describes, at the second `time`.
     fn read(&self, py: Python<'_>, time: i64, pickle: &[u8]) -> PyResult<Py<PyAny>> {
         self.decode(py, time, pickle)
@@ -89,6 +101,7 @@ impl RecordClass {
     pub fn decode(&self, py: Python<'_>, time: i64, pickle: &[u8]) -> PyResult<Py<PyAny>> {
         with_tree(pickle, |tree| {
             if let Some(shape) = &self.shape
+                && !shape.is_any()
                 && let Some(values) = self.plain_values(py, shape, tree, time)?
             {
                 return self.assemble(py, &values).map(Bound::unbind);
@@ -166,7 +179,8 @@ impl RecordClass {
 
     /// Tells whether `record` is of this class and all its fields are plain.
     pub fn is_plain(&self, record: &Bound<'_, PyAny>) -> bool {
-        self.shape.is_some() && record.get_type().is(&self.class)
+        self.shape.as_ref().is_some_and(|shape| !shape.is_any())
+            && record.get_type().is(&self.class)
     }
 
     /// A pydantic model with these values, as validating them would make it.

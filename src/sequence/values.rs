@@ -91,7 +91,7 @@ pub fn read_rows(
         let rows = share.iter().map(&mut read).collect();
         if let Some(gathered) = gathered {
             let mut gathered = gathered.lock().unwrap_or_else(PoisonError::into_inner);
-            gathered.names.append(&mut picker.configured());
+            gathered.names.append(&mut picker.names());
         }
         rows
     }))

@@ -24,5 +24,5 @@ pub use fill::Fill;
 pub(crate) use numbers::number;
 pub use numbers::numbers;
 pub use resample::{Resampled, Resampling, Values, resample, seconds_from};
-pub use shape::{Picker, Place, Selection, Shape, kind};
+pub use shape::{Picker, Place, Selection, Shape, kind, names_in_record};
 pub use window::{Boundary, Query, Window};

@@ -34,7 +34,7 @@ impl Shape {
             if self.is_configured(field) {
                 let configured = values.iter().filter_map(|(place, cell)| match place {
                     Place::Configured(name) => Some((name, *cell)),
-                    Place::Field(_) => None,
+                    Place::Field(_) | Place::Named(_) => None,
                 });
                 if writer.begin_dict(configured.clone().count(), UNSHARED)? {
                     for (name, cell) in configured {

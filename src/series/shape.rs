@@ -29,15 +29,21 @@ pub mod kind {
     pub const SCALARS: u32 = NONE | BOOL | INT | FLOAT | STR;
 }
 
+/// The field that holds a record's own time.
+const DATE_TIME: &str = "date_time";
+
 /// The field that holds the values of the keys that are configured at run time.
 const CONFIGURED: &str = "configured_data";
 
-/// The fields of a record class all of whose fields are plain, in the order of its dumps.
+/// The fields of a record class all of whose fields are plain, in the order of its dumps; or that
+/// they may be any.
 ///
 /// A stored record that fits needs no validation: it would return what is stored.
 #[derive(Debug, Clone)]
 pub struct Shape {
     fields: Vec<(String, u32)>,
+    /// Whether records may have any fields, and values are found by their names.
+    is_any: bool,
     configured: Option<usize>,
     /// The zone that the class shows every time in; `None` for the zone that is stored.
     zone: Option<Arc<ZoneName>>,
@@ -50,6 +56,8 @@ pub enum Place {
     Field(usize),
     /// Under this name in the configured data.
     Configured(String),
+    /// In the field of this name, or else under it in the configured data.
+    Named(String),
 }
 
 impl Shape {
@@ -60,7 +68,20 @@ impl Shape {
         let configured =
             fields.iter().position(|(name, kinds)| name == CONFIGURED && *kinds == kind::DICT);
         let zone = zone.map(|name| Arc::new(ZoneName { name, fixed: None }));
-        Self { fields, configured, zone }
+        Self { fields, is_any: false, configured, zone }
+    }
+
+    /// The shape of records with any fields, of which only the `date_time` has to be there; `zone`
+    /// as for [`Shape::new`].
+    #[must_use]
+    pub fn any(zone: Option<String>) -> Self {
+        Self { is_any: true, ..Self::new(Vec::new(), zone) }
+    }
+
+    /// Whether records may have any fields.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        self.is_any
     }
 
     /// The fields with their kinds.
@@ -73,20 +94,13 @@ impl Shape {
         self.configured == Some(field)
     }
 
-    /// The names under which a record that fits and has these `values` holds configured data.
-    fn configured<'t>(
-        &self,
-        tree: &'t Tree<'_>,
-        values: &[NodeId],
-    ) -> impl Iterator<Item = &'t str> {
-        let pairs = match self.configured.and_then(|at| values.get(at)) {
-            Some(id) if let Node::Dict(pairs) = tree.node(*id) => pairs,
-            _ => &[],
-        };
-        pairs.iter().filter_map(|[name, _]| match tree.node(*name) {
-            Node::Str(name) => Some(name),
-            _ => None,
-        })
+    /// The names that a record which fits and has these `values` brings along: those under which it
+    /// holds configured data, and those of its fields if they may be any.
+    fn names_in<'t>(&self, tree: &'t Tree<'_>, values: &[NodeId]) -> impl Iterator<Item = &'t str> {
+        let configured = self.configured.and_then(|at| values.get(at));
+        let configured = configured.map(|id| names_in_dict(tree, *id));
+        let all = self.is_any.then(|| names_in_record(tree));
+        configured.into_iter().flatten().chain(all.into_iter().flatten())
     }
 
     /// The zone that the class shows every time in; `None` for the zone that is stored.
@@ -103,6 +117,9 @@ impl Shape {
     /// Where the value of `key` lies, `None` if such a record has no such key.
     #[must_use]
     pub fn place(&self, key: &str) -> Option<Place> {
+        if self.is_any {
+            return Some(Place::Named(key.to_owned()));
+        }
         let field = self.fields.iter().position(|(name, _)| name == key).map(Place::Field);
         field.or_else(|| self.configured.map(|_| Place::Configured(key.to_owned())))
     }
@@ -115,6 +132,22 @@ impl Shape {
     pub fn values(&self, tree: &Tree<'_>, values: &mut Vec<NodeId>) -> Result<bool> {
         values.clear();
         let stored = tree.fields()?;
+        if self.is_any {
+            let mut is_timed = false;
+            for (name, id) in stored {
+                is_timed |= name == DATE_TIME;
+                let fits = match name {
+                    DATE_TIME => fits(tree, id, kind::DATE_TIME),
+                    CONFIGURED => fits(tree, id, kind::DICT),
+                    _ => fits(tree, id, kind::SCALARS | kind::DICT),
+                };
+                if !fits {
+                    return Ok(false);
+                }
+                values.push(id);
+            }
+            return Ok(is_timed);
+        }
         if stored.len() != self.fields.len() {
             return Ok(false);
         }
@@ -132,13 +165,37 @@ impl Shape {
     fn node(&self, tree: &Tree<'_>, values: &[NodeId], place: &Place) -> Option<NodeId> {
         match place {
             Place::Field(field) => values.get(*field).copied(),
-            Place::Configured(name) => self.configured.and_then(|at| {
-                let Node::Dict(pairs) = tree.node(*values.get(at)?) else { return None };
-                let named = |pair: &&[NodeId; 2]| tree.node(pair[0]) == Node::Str(name);
-                pairs.iter().rfind(named).map(|pair| pair[1])
-            }),
+            Place::Configured(name) => {
+                self.configured.and_then(|at| named(tree, *values.get(at)?, name))
+            }
+            Place::Named(name) => named(tree, tree.root(), name)
+                .or_else(|| named(tree, named(tree, tree.root(), CONFIGURED)?, name)),
         }
     }
+}
+
+/// The value under `name` in a dictionary.
+fn named(tree: &Tree<'_>, dict: NodeId, name: &str) -> Option<NodeId> {
+    let Node::Dict(pairs) = tree.node(dict) else { return None };
+    pairs.iter().rfind(|[key, _]| tree.node(*key) == Node::Str(name)).map(|[_, value]| *value)
+}
+
+/// The names in a dictionary; none if it is none.
+fn names_in_dict<'t>(tree: &'t Tree<'_>, dict: NodeId) -> impl Iterator<Item = &'t str> {
+    let pairs = if let Node::Dict(pairs) = tree.node(dict) { pairs } else { &[] };
+    pairs.iter().filter_map(|[name, _]| match tree.node(*name) {
+        Node::Str(name) => Some(name),
+        _ => None,
+    })
+}
+
+/// The names of all values of a record, those of its configured data too, in no particular order.
+pub fn names_in_record<'t>(tree: &'t Tree<'_>) -> impl Iterator<Item = &'t str> {
+    let configured = named(tree, tree.root(), CONFIGURED);
+    let configured = configured.filter(|id| matches!(tree.node(*id), Node::Dict(_)));
+    let own = names_in_dict(tree, tree.root());
+    let own = own.filter(move |name| *name != CONFIGURED || configured.is_none());
+    own.chain(configured.into_iter().flat_map(|id| names_in_dict(tree, id)))
 }
 
 fn fits(tree: &Tree<'_>, id: NodeId, kinds: u32) -> bool {
@@ -258,7 +315,7 @@ impl Selection {
             former: vec![Cell::None; keys],
             nodes: vec![None; keys],
             layouts: Layouts::new(),
-            configured: BTreeSet::new(),
+            names: BTreeSet::new(),
         }
     }
 }
@@ -272,14 +329,15 @@ pub struct Picker<'s> {
     former: Vec<Cell>,
     nodes: Vec<Option<NodeId>>,
     layouts: Layouts,
-    configured: BTreeSet<String>,
+    names: BTreeSet<String>,
 }
 
 impl Picker<'_> {
-    /// The names under which the records so far hold configured data.
+    /// The names under which the records so far hold configured data; of records with any fields,
+    /// the names of all values.
     #[must_use]
-    pub fn configured(self) -> BTreeSet<String> {
-        self.configured
+    pub fn names(self) -> BTreeSet<String> {
+        self.names
     }
 
     /// The values in `pickle`, in the order of the keys; `None` if the record has to be made to
@@ -293,9 +351,9 @@ impl Picker<'_> {
         let fits = shape.values(&tree, &mut self.values).unwrap_or(false);
         let cells = fits.then(|| {
             // A record that is laid out as one before holds the same names.
-            for name in shape.configured(&tree, &self.values) {
-                if !self.configured.contains(name) {
-                    self.configured.insert(name.to_owned());
+            for name in shape.names_in(&tree, &self.values) {
+                if !self.names.contains(name) {
+                    self.names.insert(name.to_owned());
                 }
             }
             for ((place, node), former) in places.iter().zip(&mut self.nodes).zip(&mut self.former)

@@ -189,9 +189,12 @@ static RECORDS: LazyLock<Selection> = LazyLock::new(|| {
     selection(&Arc::new(Shape::new(own.into_iter().chain(fields).collect(), None)))
 });
 
+fn keys(shape: &Shape) -> BTreeSet<&str> {
+    shape.names().chain(["x", "y", "absent"]).collect()
+}
+
 fn places(shape: &Shape) -> Vec<Place> {
-    let names: BTreeSet<&str> = shape.names().chain(["x", "y", "absent"]).collect();
-    names.into_iter().filter_map(|name| shape.place(name)).collect()
+    keys(shape).into_iter().filter_map(|name| shape.place(name)).collect()
 }
 
 fn selection(shape: &Arc<Shape>) -> Selection {
@@ -209,6 +212,14 @@ fn read_stored(bytes: &[u8]) {
     }
 }
 
+/// The same values of records with any fields.
+fn of_any_fields(shape: &Shape) -> Selection {
+    let any = Shape::any(None);
+    let known = keys(shape).into_iter().filter(|name| shape.place(name).is_some());
+    let places = known.map(|name| any.place(name)).collect();
+    Selection::new(Some(&Arc::new(any)), places)
+}
+
 fn check_stored(bytes: &[u8]) {
     let mut scratch = Vec::new();
     let Ok(pickle) = stored_gzip::decode_stored(bytes, &mut scratch) else { return };
@@ -216,6 +227,12 @@ fn check_stored(bytes: &[u8]) {
     if let Some(shape) = read(pickle).ok().and_then(|tree| shape_of(&tree)) {
         let shape = Arc::new(shape);
         check_picking(&selection(&shape), pickle);
+        let any = of_any_fields(&shape);
+        check_picking(&any, pickle);
+        let by_shape = selection(&shape).picker().pick(pickle);
+        if let (Some(cells), Some(by_shape)) = (any.picker().pick(pickle), by_shape) {
+            assert_eq!(shown(Some(&cells)), shown(Some(&by_shape)));
+        }
         check_writing(&shape, pickle);
     }
 }

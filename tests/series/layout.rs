@@ -29,6 +29,14 @@ fn records() -> Selection {
     ])
 }
 
+/// Takes the same as `records()`, out of records with any fields.
+fn any_fields() -> Selection {
+    let shape = Shape::any(None);
+    let keys = ["date_time", "configured_data", "a", "b", "x", "y", "absent"];
+    let places = keys.map(|key| shape.place(key)).into_iter().collect();
+    Selection::new(Some(&Arc::new(shape)), places)
+}
+
 /// The values as text that shows every bit.
 fn shown(cells: Option<Box<[Cell]>>) -> Option<Vec<String>> {
     let show = |cell: &Cell| match cell {
@@ -120,6 +128,48 @@ fn any_byte_of_a_record_may_change() {
         assert!(check(&selection, &mut selection.picker(), &sample));
         every_byte(&selection, &sample);
     }
+}
+
+#[test]
+fn any_byte_of_a_record_with_any_fields_may_change() {
+    let selection = any_fields();
+    for sample in samples() {
+        let by_class = shown(records().picker().pick(&sample));
+        assert!(by_class.is_some());
+        assert_eq!(shown(selection.picker().pick(&sample)), by_class);
+        every_byte(&selection, &sample);
+    }
+}
+
+#[test]
+fn records_with_any_fields_tell_their_names() {
+    let selection = any_fields();
+    let of = |fields: &[(&str, Vec<u8>)]| [b"\x80\x04", &dict(fields)[..], b"."].concat();
+    let pick = |records: &[Vec<u8>]| {
+        let mut picker = selection.picker();
+        let found: Vec<bool> =
+            records.iter().map(|record| check(&selection, &mut picker, record)).collect();
+        (found, picker.names().into_iter().collect::<Vec<_>>().join(" "))
+    };
+    let configured = dict(&[("x", float(1.0)), ("z", int(1))]);
+    let records = [
+        of(&[("date_time", noon()), ("b", int(1))]),
+        of(&[("date_time", noon()), ("b", int(2))]),
+        of(&[("a", numpy(1.5)), ("configured_data", configured), ("date_time", noon())]),
+        of(&[("date_time", noon()), ("d", dict(&[("x", int(1))])), ("a", text("on"))]),
+    ];
+    assert_eq!(pick(&records), (vec![true, true, false, true], "a b d date_time".to_owned()));
+    let without_time = of(&[("b", float(1.0))]);
+    let other_time = of(&[("date_time", int(7)), ("b", float(1.0))]);
+    let a_list = of(&[("date_time", noon()), ("b", b"]".to_vec())]);
+    let no_dict = of(&[("date_time", noon()), ("configured_data", int(1))]);
+    let odd = [without_time, other_time, a_list, no_dict];
+    assert_eq!(pick(&odd), (vec![false; 4], String::new()));
+    // A field goes before a configured value of the same name.
+    let configured = dict(&[("a", float(1.0)), ("x", float(3.0))]);
+    let both = of(&[("date_time", noon()), ("a", float(2.0)), ("configured_data", configured)]);
+    let cells = selection.picker().pick(&both).expect("a record");
+    assert_eq!(format!("{:?} {:?}", cells[2], cells[4]), "Float(2.0) Float(3.0)");
 }
 
 #[test]
@@ -279,10 +329,13 @@ proptest! {
 
     #[test]
     fn records_one_after_another(pickles in prop::collection::vec(any_record(), 1..30)) {
-        let selection = records();
-        let mut picker = selection.picker();
+        let (selection, any) = (records(), any_fields());
+        let (mut picker, mut any_picker) = (selection.picker(), any.picker());
         for pickle in &pickles {
             check(&selection, &mut picker, pickle);
+            check(&any, &mut any_picker, pickle);
+            let by_class = shown(selection.picker().pick(pickle));
+            prop_assert_eq!(shown(any.picker().pick(pickle)), by_class);
         }
     }
 

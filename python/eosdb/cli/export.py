@@ -18,7 +18,7 @@ from eosdb.native_database import NativeDatabase
 from .verb import DATABASE, Console, Outcome, namespace as namespace_option, opened, verb
 from .verify import damage_data
 
-__all__ = ["export", "timestamp_of"]
+__all__ = ["export", "only", "timestamp_of"]
 
 
 @verb("export")
@@ -54,7 +54,7 @@ def export(
     bounds = timestamp_of(start), timestamp_of(end)
     with opened(database) as db:
         if str(target) == "-":
-            name = _only(db, namespace)
+            name = only(db, namespace)
             format_ = format_ or "csv"
             report = moving.print_records(
                 db, name, sys.stdout, format=format_, start=bounds[0], end=bounds[1]
@@ -75,7 +75,7 @@ def export(
                 if name != QUARANTINE
             }
         else:
-            files = {_only(db, namespace): target}
+            files = {only(db, namespace): target}
         reports = []
         for name, path in files.items():
             with console.progress(f"Exporting {name}") as progress:
@@ -114,8 +114,16 @@ def _data(report: moving.ExportReport) -> dict[str, Any]:
     }
 
 
-def _only(db: NativeDatabase, namespace: str | None) -> str:
-    """Return the namespace that is meant."""
+def only(db: NativeDatabase, namespace: str | None) -> str:
+    """Return the namespace that is meant: the only one, if none was named.
+
+    Args:
+        db: The open database.
+        namespace: The name, if one was given.
+
+    Raises:
+        InvalidArgumentError: If there is no such namespace, or none was given and there are several.
+    """
     if namespace is not None:
         return checked_namespace(db, namespace)
     names = [name for name in db.namespaces() if name != QUARANTINE]

@@ -15,6 +15,7 @@ from .import_ import import_
 from .info import info
 from .keys import keys
 from .migrate import migrate
+from .plot import plot
 from .repair import repair
 from .stats import stats
 from .vacuum import vacuum
@@ -48,6 +49,7 @@ for verb in (
     migrate,
     compact,
     vacuum,
+    plot,
     doctor,
     completion,
 ):

@@ -108,6 +108,7 @@ def failures_named(place: Path) -> Iterator[None]:
 def _beside(target: Path) -> Path:
     if not target.parent.is_dir():
         raise InvalidArgumentError(f"there is no directory '{target.parent}': make it first")
+    target = target.absolute()
     return target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
 
 

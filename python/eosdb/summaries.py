@@ -1,0 +1,273 @@
+"""What databases and sequences look like in a notebook.
+
+Names and values come from files, so all of them are escaped.
+"""
+
+from __future__ import annotations
+
+import html
+import reprlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from pendulum.tz.local_timezone import get_local_timezone
+
+from .instants import shifted
+from .timestamps import DatabaseTimestamp, DatabaseTimestampType
+
+if TYPE_CHECKING:
+    from .data_sequence import DataSequence
+    from .native_database import NativeDatabase
+    from .views import DatabaseView, NamespaceView
+
+__all__ = ["database_html", "database_view_html", "namespace_html", "sequence_html", "time_text"]
+
+_ENOUGH: Final = 100
+"""So many of the newest records tell what is typical."""
+
+_TOO_MANY: Final = 20_000
+"""So many are not read to tell it."""
+
+_LONGEST_TEXT: Final = 60
+
+_NOTHING: Final = "-"
+
+_UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+
+
+# ---- facts -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Newest:
+    """What the newest records hold: each value with its time, and the usual distance of two."""
+
+    values: dict[str, tuple[datetime, Any]]
+    interval: timedelta | None
+    zone: Any
+
+
+def _newest(view: NamespaceView) -> _Newest:
+    """Return what the newest records of a namespace hold."""
+    start = _start_of_newest(view)
+    if start is None:
+        return _Newest({}, None, view.timezone)
+    values: dict[str, tuple[datetime, Any]] = {}
+    for key in view.keys_between(start):
+        dates, found = view.key_to_lists(key, start)
+        if found:
+            values[key] = (dates[-1], found[-1])
+    dates, _ = view.key_to_lists("date_time", start)
+    seconds = np.diff(np.array([date.timestamp() for date in dates]))
+    interval = timedelta(seconds=round(float(np.median(seconds)))) if len(seconds) else None
+    return _Newest(values, interval, dates[-1].tzinfo if dates else view.timezone)
+
+
+def _start_of_newest(view: NamespaceView) -> datetime | None:
+    """Return where a few hundred of the newest records begin, `None` if there is none."""
+    first, last = view._sequence.db_timestamp_range()
+    if first is None or last is None:
+        return None
+    start: DatabaseTimestampType = last
+    hours = 1
+    while start > first:
+        earlier = max(first, shifted(last.to_datetime(), -3_600 * hours))
+        count = view._sequence.database.count_records(earlier.encode(), namespace=view.namespace)
+        if count > _TOO_MANY:
+            break
+        start = earlier
+        if count >= _ENOUGH:
+            break
+        hours *= 4
+    return start.to_datetime() if isinstance(start, DatabaseTimestamp) else None
+
+
+# ---- texts -------------------------------------------------------------------------------------
+
+
+def time_text(moment: datetime | None, zone: Any = None) -> str:
+    """Return a time as a reader writes it; in a zone, if one is given.
+
+    Args:
+        moment: The time; `None` for none.
+        zone: The zone.
+    """
+    if moment is None:
+        return _NOTHING
+    shown = moment if zone is None else moment.astimezone(zone)
+    return f"{shown:%Y-%m-%d %H:%M:%S}{shown.isoformat()[-6:]}"
+
+
+def _interval_text(interval: timedelta | None) -> str:
+    """Return a duration in its two largest units."""
+    if interval is None:
+        return _NOTHING
+    rest, parts = round(interval.total_seconds()), []
+    for seconds, unit in _UNITS:
+        number, rest = divmod(rest, seconds)
+        if number:
+            parts.append(f"{number} {unit}")
+    return " ".join(parts[:2]) or "0 s"
+
+
+def _size_text(path: Path) -> str:
+    """Return how much the files of a database take on disk."""
+    try:
+        files = [path] if path.is_file() else [file for file in path.iterdir() if file.is_file()]
+        # What they take, not how long they are: those of py-lmdb are sparse.
+        size = 512.0 * sum(file.stat().st_blocks for file in files)
+    except OSError:
+        return _NOTHING
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:,.1f} GB"
+
+
+def _value_text(value: Any) -> str:
+    """Return a value in a few characters."""
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    text = value if isinstance(value, str) else reprlib.repr(value)
+    return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 1]}…"
+
+
+# ---- HTML --------------------------------------------------------------------------------------
+
+
+def _page(title: str, facts: Iterable[tuple[str, str]], *tables: str) -> str:
+    shown = " · ".join(f"{_escaped(name)} {_escaped(fact)}".strip() for name, fact in facts)
+    return f"<div><strong>{_escaped(title)}</strong><br>{shown}{''.join(tables)}</div>"
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table; all columns but the first are set to the right."""
+    cells = [_row("th", headings), *(_row("td", row) for row in rows)]
+    return f"<table><thead>{cells[0]}</thead><tbody>{''.join(cells[1:])}</tbody></table>"
+
+
+def _row(tag: str, texts: Sequence[str]) -> str:
+    sides = ["left", *["right"] * (len(texts) - 1)]
+    cells = (
+        f'<{tag} style="text-align: {side}; white-space: nowrap">{_escaped(text)}</{tag}>'
+        for side, text in zip(sides, texts, strict=True)
+    )
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _escaped(text: str) -> str:
+    """Return text that shows itself in HTML, what is no valid Unicode too."""
+    return html.escape(text.encode("utf-8", "backslashreplace").decode())
+
+
+def _facts(database: NativeDatabase) -> list[tuple[str, str]]:
+    path = database.storage_path
+    access = "read-only" if getattr(database, "read_only", False) else "writable"
+    state = access if database.is_open else "closed"
+    return [("", str(path)), ("", database.provider_id()), ("", _size_text(path)), ("", state)]
+
+
+def database_html(database: NativeDatabase) -> str:
+    """Return what there is to know of a database without reading a record.
+
+    Args:
+        database: The database, open or closed.
+    """
+    facts = _facts(database)
+    if not database.is_open:
+        return _page(type(database).__name__, facts)
+    local = get_local_timezone()
+    rows = []
+    for name in database.namespaces():
+        ends = [_instant(key) for key in database.get_key_range(name)]
+        count = database.count_records(namespace=name)
+        rows.append([name, f"{count:,}", *(time_text(end, local) for end in ends)])
+    table = _table(["namespace", "records", "first", "last"], rows)
+    return _page(type(database).__name__, facts, table)
+
+
+def _instant(key: bytes | None) -> datetime | None:
+    """Return the instant of a key; `None` where it is none."""
+    try:
+        return None if key is None else DatabaseTimestamp(key.decode("ascii")).to_datetime()
+    except ValueError:
+        return None
+
+
+def database_view_html(view: DatabaseView) -> str:
+    """Return what there is to know of a database and its namespaces; the newest records are read.
+
+    Args:
+        view: The view of the database, open or closed.
+    """
+    facts = _facts(view._database)
+    if not view.is_open:
+        return _page(type(view).__name__, facts)
+    rows = []
+    for name, namespace in view.items():
+        newest = _newest(namespace)
+        ends = (namespace.min_datetime, namespace.max_datetime)
+        times = [time_text(end, newest.zone) for end in ends]
+        keys = ", ".join(newest.values)
+        keys = keys if len(keys) <= _LONGEST_TEXT else f"{keys[: _LONGEST_TEXT - 1]}…"
+        interval = _interval_text(newest.interval)
+        rows.append([name, f"{len(namespace):,}", *times, interval, keys])
+    headings = ["namespace", "records", "first", "last", "typical interval", "newest keys"]
+    return _page(type(view).__name__, facts, _table(headings, rows))
+
+
+def namespace_html(view: NamespaceView) -> str:
+    """Return what there is to know of a namespace; the newest records are read.
+
+    Args:
+        view: The view of the namespace.
+    """
+    newest = _newest(view)
+    ends = (view.min_datetime, view.max_datetime)
+    first, last = (time_text(end, newest.zone) for end in ends)
+    facts = [
+        ("", str(view.path)),
+        ("", f"{len(view):,} records"),
+        ("from", first),
+        ("to", last),
+        ("typically every", _interval_text(newest.interval)),
+    ]
+    rows = [
+        [key, _value_text(value), time_text(moment, newest.zone)]
+        for key, (moment, value) in newest.values.items()
+    ]
+    table = _table(["key", "newest value", "of"], rows)
+    return _page(f"{type(view).__name__} {view.namespace!r}", facts, table)
+
+
+def sequence_html(sequence: DataSequence) -> str:
+    """Return what there is to know of a sequence without loading a record.
+
+    Args:
+        sequence: The sequence.
+    """
+    state = sequence._db_enter()
+    unsaved = len(sequence._db_dirty_timestamps) + len(sequence._db_deleted_timestamps)
+    facts = [
+        ("", f"{len(sequence):,} records"),
+        ("", f"{len(state):,} known to this process"),
+        ("", f"{unsaved:,} changes not saved"),
+        ("from", time_text(sequence.min_datetime, get_local_timezone())),
+        ("to", time_text(sequence.max_datetime, get_local_timezone())),
+    ]
+    if sequence.database is None:
+        facts.append(("", "in memory only"))
+    else:
+        facts.append(("namespace", sequence.db_namespace()))
+        facts.append(("of", str(getattr(sequence.database, "storage_path", sequence.database))))
+    declared = {
+        name: str(getattr(field.annotation, "__name__", field.annotation))
+        for name, field in getattr(sequence.record_class(), "model_fields", {}).items()
+    }
+    rows = [[key, declared.get(key, "configured or computed")] for key in sequence.record_keys]
+    return _page(type(sequence).__name__, facts, _table(["key", "type"], rows))
