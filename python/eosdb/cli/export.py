@@ -122,7 +122,7 @@ def only(db: NativeDatabase, namespace: str | None) -> str:
         namespace: The name, if one was given.
 
     Raises:
-        InvalidArgumentError: If there is no such namespace, or none was given and there are several.
+        InvalidArgumentError: If there is no such namespace, or none was given and there are more.
     """
     if namespace is not None:
         return checked_namespace(db, namespace)

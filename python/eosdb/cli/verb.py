@@ -91,7 +91,9 @@ def verb(name: str) -> Callable[[Callable[..., Outcome | None]], click.Command]:
     def made(function: Callable[..., Outcome | None]) -> click.Command:
         @functools.wraps(function)
         def run(*, as_json: bool, debug: bool, **values: Any) -> None:
-            sys.exit(_run(lambda: function(Console(), **values), as_json=as_json, debug=debug))
+            with _warnings_shown():
+                code = _run(lambda: function(Console(), **values), as_json=as_json, debug=debug)
+            sys.exit(code)
 
         run = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(run)
         run = click.option("--debug", is_flag=True, help="Show where an error comes from.")(run)
@@ -106,7 +108,6 @@ def _first_line(function: Callable[..., Any]) -> str:
 
 def _run(function: Callable[[], Outcome | None], *, as_json: bool, debug: bool) -> int:
     """Run a verb, print what it says, and return the exit code."""
-    logging.basicConfig(level=logging.WARNING, format="eosdb: %(message)s", force=True)
     try:
         outcome = function()
         if outcome is None:
@@ -134,6 +135,20 @@ def _run(function: Callable[[], Outcome | None], *, as_json: bool, debug: bool) 
             click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
         return 1
     return 1 if outcome.failed else 0
+
+
+@contextmanager
+def _warnings_shown() -> Iterator[None]:
+    """Show what the package warns of, on the standard error."""
+    logger = logging.getLogger("eosdb")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(logging.Formatter("eosdb: %(message)s"))
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def _complain(message: str) -> None:
