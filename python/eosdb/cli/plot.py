@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -74,9 +75,10 @@ def plot(
             axes = view[name].plot(list(keys) or None, first, last)
         else:
             axes = view[name].plot_energy(list(keys), first, last, energy)
-    figure = axes.get_figure()
-    drawn = [text.get_text() for text in axes.get_legend().get_texts()] if axes.get_legend() else []
-    if figure is None or not drawn:
+    figure: Any = axes.get_figure()
+    legend = axes.get_legend()
+    drawn = [] if legend is None else [text.get_text() for text in legend.get_texts()]
+    if not drawn:
         raise eosdb.InvalidArgumentError(
             f"namespace '{name}' has no numbers in this time: nothing can be drawn"
         )
