@@ -23,9 +23,11 @@ DOCUMENTS: Final = (
     "README.md",
     "CHANGELOG.md",
     "docs/akkudoktoreos.md",
+    "docs/command-line.md",
     "docs/design.md",
     "docs/energy.md",
     "docs/notebook.md",
+    "docs/operators.md",
     "docs/retention.md",
     "docs/testing.md",
 )

@@ -301,7 +301,9 @@ impl Database {
                 Error::Storage { path, cause }
             }
         };
-        let copy = target.canonicalize().map_err(unwritable)?.join(FILE);
+        // A relative path has no directory to be synced above it.
+        let target = &target.canonicalize().map_err(unwritable)?;
+        let copy = target.join(FILE);
         let Some(name) = copy.to_str() else {
             return Err(Error::Invalid(format!(
                 "SQLite needs a name in UTF-8 for the copy, not '{}'",

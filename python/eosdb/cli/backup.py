@@ -1,0 +1,53 @@
+"""`eosdb backup`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from eosdb import moving
+
+from .verb import DATABASE, Console, Outcome, opened, size_text, verb
+from .verify import named
+
+__all__ = ["backup", "copy_data"]
+
+
+@verb("backup")
+@DATABASE
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option("--compact", is_flag=True, help="Leave free pages out, so that it is smaller.")
+def backup(console: Console, *, database: Path, target: Path, compact: bool) -> Outcome:
+    """Copy a database while others use it, as it is at one moment.
+
+    TARGET is a new directory. It appears when it is complete and was looked at. To restore it, copy
+    it to where the database was.
+    """
+    del console
+    with opened(database) as db:
+        report = moving.backup_database(db, target, compact=compact)
+    records = sum(report.records.values())
+    text = (
+        f"{records:,} records in '{target}', {size_text(report.bytes_after)}: opened again and "
+        "found sound"
+    )
+    return Outcome(copy_data(report), text)
+
+
+def copy_data(report: moving.CopyReport) -> dict[str, Any]:
+    """Return a report for `--json`.
+
+    Args:
+        report: The report.
+    """
+    return {
+        "source": str(report.source),
+        "target": str(report.target),
+        "kind": report.kind,
+        "records": named(report.records),
+        "bytes_before": report.bytes_before,
+        "bytes_after": report.bytes_after,
+        "checked": report.checked,
+    }

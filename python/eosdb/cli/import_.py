@@ -1,0 +1,152 @@
+"""`eosdb import`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import click
+
+import eosdb
+from eosdb import moving
+from eosdb.native_database import NativeDatabase
+from eosdb.opening import database_at
+
+from .verb import (
+    DATABASE,
+    Console,
+    Outcome,
+    dry_run as dry_run_option,
+    namespace as namespace_option,
+    verb,
+)
+
+__all__ = ["import_", "pairs"]
+
+
+@verb("import")
+@DATABASE
+@click.argument("source", type=click.Path(path_type=Path))
+@namespace_option()
+@click.option("--format", "format_", type=click.Choice(moving.FORMATS), help="The format.")
+@click.option(
+    "--map",
+    "columns",
+    multiple=True,
+    metavar="COLUMN=KEY",
+    help="Take this column as that key: a field, date_time, or configured_data.<key>. Then only "
+    "columns that are named are taken. Repeat it for each.",
+)
+@click.option(
+    "--timezone",
+    metavar="ZONE",
+    help="The zone of times that do not name theirs, such as Europe/Berlin.",
+)
+@click.option(
+    "--kind",
+    type=click.Choice(list(moving.KINDS)),
+    default="lmdb",
+    help="The kind of a database that does not exist yet.",
+)
+@dry_run_option
+def import_(
+    console: Console,
+    *,
+    database: Path,
+    source: Path,
+    namespace: str | None,
+    format_: str | None,
+    columns: tuple[str, ...],
+    timezone: str | None,
+    kind: str,
+    dry_run: bool,
+) -> Outcome:
+    """Take the records of a file into a namespace; DATABASE is made if there is none.
+
+    SOURCE is a file, and -n names the namespace, or a directory with a file for each namespace.
+    Where there is a record in the same second, the values of the file are taken over into it and
+    its others stay. If it is interrupted, run it again: it does the rest.
+    """
+    if source.is_dir():
+        suffixes = {f".{name}" for name in moving.FORMATS}
+        files = {
+            unquote(path.stem): path
+            for path in sorted(source.iterdir())
+            if path.suffix in suffixes and namespace in {None, unquote(path.stem)}
+        }
+        if not files:
+            raise eosdb.InvalidArgumentError(f"'{source}' has no file to import")
+    elif namespace is None:
+        raise click.UsageError("Importing a file needs the namespace: -n NAME.")
+    else:
+        files = {namespace: source}
+    reports = []
+    with _target(database, kind, dry_run) as db:
+        for name, path in files.items():
+            with console.progress(f"Importing {name}") as progress:
+                reports.append(
+                    moving.import_records(
+                        db,
+                        name,
+                        path,
+                        format=format_,
+                        columns=pairs(columns, "--map", "COLUMN=KEY"),
+                        timezone=timezone,
+                        dry_run=dry_run,
+                        progress=progress,
+                    )
+                )
+    text = "\n".join(_text(report) for report in reports)
+    return Outcome({"files": [_data(report) for report in reports]}, text)
+
+
+def _target(path: Path, kind: str, dry_run: bool) -> NativeDatabase:
+    is_new = not path.exists() or (path.is_dir() and not any(path.iterdir()))
+    if not is_new:
+        return database_at(path, read_only=dry_run)
+    if not path.parent.is_dir():
+        raise eosdb.InvalidArgumentError(f"there is no directory '{path.parent}': make it first")
+    return eosdb.MemoryDatabase() if dry_run else moving.KINDS[kind](path)
+
+
+def _text(report: moving.ImportReport) -> str:
+    would = "would be " if report.dry_run else ""
+    checked = ", read again and found equal" if report.checked else ""
+    return (
+        f"{report.namespace}: {report.lines:,} records in '{report.path}': {report.added:,} "
+        f"{would}added, {report.changed:,} {would}changed, {report.unchanged:,} already there"
+        f"{checked}"
+    )
+
+
+def _data(report: moving.ImportReport) -> dict[str, Any]:
+    return {
+        "namespace": report.namespace,
+        "path": str(report.path),
+        "format": report.format,
+        "records": report.lines,
+        "added": report.added,
+        "changed": report.changed,
+        "unchanged": report.unchanged,
+        "checked": report.checked,
+        "dry_run": report.dry_run,
+    }
+
+
+def pairs(texts: tuple[str, ...], option: str, form: str) -> dict[str, str]:
+    """Return what was given as `A=B`, several times.
+
+    Args:
+        texts: What was given.
+        option: The option's name.
+        form: What it looks like.
+    """
+    found = {}
+    for text in texts:
+        # The last one: names of columns may have the sign, those of keys do not.
+        left, sign, right = text.rpartition("=")
+        if not (left and sign and right):
+            raise click.UsageError(f"{option} {text!r}: expected {form}.")
+        found[left.strip()] = right.strip()
+    return found

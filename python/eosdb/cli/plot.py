@@ -1,0 +1,88 @@
+"""`eosdb plot`."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import click
+
+import eosdb
+from eosdb.moving.new_places import new_file
+
+from .export import only, timestamp_of
+from .verb import DATABASE, Console, Outcome, namespace as namespace_option, verb
+
+__all__ = ["plot"]
+
+_FORMATS = ("png", "svg", "pdf")
+
+
+@verb("plot")
+@DATABASE
+@click.argument("target", type=click.Path(path_type=Path))
+@namespace_option()
+@click.option(
+    "-k",
+    "--key",
+    "keys",
+    multiple=True,
+    metavar="KEY",
+    help="A key to draw; by default all that have numbers. Repeat it for each.",
+)
+@click.option(
+    "--energy",
+    metavar="INTERVAL",
+    help="Draw bars of the energy that meters counted, such as '1 hour' or '1 day' each.",
+)
+@click.option("--from", "start", help="The first instant inside, in ISO 8601.")
+@click.option("--to", "end", help="The first instant outside, in ISO 8601.")
+@click.option(
+    "--timezone", metavar="ZONE", help="The zone of the time axis; by default that of the records."
+)
+@click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
+def plot(
+    console: Console,
+    *,
+    database: Path,
+    target: Path,
+    namespace: str | None,
+    keys: tuple[str, ...],
+    energy: str | None,
+    start: str | None,
+    end: str | None,
+    timezone: str | None,
+    overwrite: bool,
+) -> Outcome:
+    """Draw values over time into a file, which ends in .png, .svg or .pdf."""
+    del console
+    suffix = target.suffix.removeprefix(".").lower()
+    if suffix not in _FORMATS:
+        raise click.UsageError(f"TARGET must end in .png, .svg or .pdf, not {target.name!r}.")
+    if energy is not None and not keys:
+        raise click.UsageError("--energy needs the keys of the meters: -k KEY.")
+    first, last = (
+        None if bound is None else bound.to_datetime()
+        for bound in (timestamp_of(start), timestamp_of(end))
+    )
+    if importlib.util.find_spec("matplotlib") is not None:
+        importlib.import_module("matplotlib").use("agg")  # needs no screen
+    with eosdb.open(database, timezone=timezone) as view:
+        name = only(view.database, namespace)
+        if energy is None:
+            axes = view[name].plot(list(keys) or None, first, last)
+        else:
+            axes = view[name].plot_energy(list(keys), first, last, energy)
+    figure: Any = axes.get_figure()
+    legend = axes.get_legend()
+    drawn = [] if legend is None else [text.get_text() for text in legend.get_texts()]
+    if not drawn:
+        raise eosdb.InvalidArgumentError(
+            f"namespace '{name}' has no numbers in this time: nothing can be drawn"
+        )
+    with new_file(target, overwrite=overwrite) as draft:
+        figure.savefig(draft, format=suffix)
+    text = f"{name}: {', '.join(drawn)} in '{target}'"
+    return Outcome({"namespace": name, "path": str(target), "keys": drawn}, text)

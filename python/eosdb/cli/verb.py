@@ -1,0 +1,267 @@
+"""What all verbs have in common: their options, what they print, and how they end."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from eosdb import EosdbError
+from eosdb.native_database import NativeDatabase
+from eosdb.opening import database_at
+
+__all__ = [
+    "DATABASE",
+    "Console",
+    "Outcome",
+    "dry_run",
+    "namespace",
+    "opened",
+    "size_text",
+    "table",
+    "time_text",
+    "verb",
+]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_INTERRUPTED: Final = 130
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a verb has to say.
+
+    Attributes:
+        data: It, for `--json`.
+        text: It, for people.
+        failed: Whether the exit code shall be 1.
+    """
+
+    data: dict[str, Any]
+    text: str
+    failed: bool = False
+
+
+class Console:
+    """Where a verb shows how far it is."""
+
+    @contextmanager
+    def progress(self, label: str) -> Iterator[Callable[[int, int], object] | None]:
+        """Show a bar while something is done, if the standard error is a terminal.
+
+        Args:
+            label: What is done.
+
+        Yields:
+            What to tell how many of how many are done; `None` where nobody looks.
+        """
+        if not sys.stderr.isatty():
+            yield None
+            return
+        with click.progressbar(
+            length=1, label=label, file=sys.stderr, color=_is_coloured(sys.stderr)
+        ) as bar:
+
+            def tell(done: int, total: int) -> None:
+                bar.length = total
+                bar.update(done - bar.pos)
+
+            yield tell
+
+
+def verb(name: str) -> Callable[[Callable[..., Outcome | None]], click.Command]:
+    """Make a verb of a function that returns an outcome, or prints by itself and returns `None`.
+
+    Args:
+        name: The name of the verb.
+    """
+
+    def made(function: Callable[..., Outcome | None]) -> click.Command:
+        @functools.wraps(function)
+        def run(*, as_json: bool, debug: bool, **values: Any) -> None:
+            with _warnings_shown():
+                code = _run(lambda: function(Console(), **values), as_json=as_json, debug=debug)
+            sys.exit(code)
+
+        run = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(run)
+        run = click.option("--debug", is_flag=True, help="Show where an error comes from.")(run)
+        return click.command(name, short_help=_first_line(function))(run)
+
+    return made
+
+
+def _first_line(function: Callable[..., Any]) -> str:
+    return str(function.__doc__).strip().splitlines()[0]
+
+
+def _run(function: Callable[[], Outcome | None], *, as_json: bool, debug: bool) -> int:
+    """Run a verb, print what it says, and return the exit code."""
+    try:
+        outcome = function()
+        if outcome is None:
+            return 0
+        if as_json:
+            click.echo(json.dumps(outcome.data, ensure_ascii=False, indent=2))
+        elif outcome.text:
+            click.echo(outcome.text, color=_is_coloured(sys.stdout))
+        sys.stdout.flush()
+    except click.ClickException:
+        raise
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Nobody reads any longer. Python would complain again when it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:  # noqa: BLE001  a mistake of ours is one line too
+        text = " ".join(str(error).split())
+        if not isinstance(error, EosdbError | OSError):
+            text = f"a mistake in eosdb: {type(error).__name__}: {text} (see it by --debug)"
+        _complain(text)
+        if debug:
+            click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+        return 1
+    return 1 if outcome.failed else 0
+
+
+@contextmanager
+def _warnings_shown() -> Iterator[None]:
+    """Show what the package warns of, on the standard error."""
+    logger = logging.getLogger("eosdb")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(logging.Formatter("eosdb: %(message)s"))
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+def _complain(message: str) -> None:
+    text = click.style("eosdb:", fg="red")
+    click.echo(f"{text} {message}", err=True, color=_is_coloured(sys.stderr))
+
+
+def _is_coloured(stream: Any) -> bool:
+    return bool(stream.isatty()) and not os.environ.get("NO_COLOR")
+
+
+# ---- arguments and options ------------------------------------------------------------------
+
+DATABASE: Final = click.argument("database", type=click.Path(path_type=Path))
+"""The argument that names the database."""
+
+
+def namespace(*, required: bool = False) -> Callable[[_F], _F]:
+    """Return the option that names a namespace.
+
+    Args:
+        required: Whether it must be given.
+    """
+    meaning = "The namespace." if required else "Only this namespace."
+    return click.option("-n", "--namespace", required=required, help=meaning)
+
+
+dry_run: Final = click.option(
+    "--dry-run", is_flag=True, help="Only tell what would be done, and change nothing."
+)
+"""The option that has nothing changed."""
+
+
+@contextmanager
+def opened(path: Path, *, read_only: bool = True) -> Iterator[NativeDatabase]:
+    """Open the database at a path.
+
+    Args:
+        path: The path.
+        read_only: Whether it is only to be read.
+
+    Yields:
+        The open database.
+    """
+    with database_at(path, read_only=read_only) as database:
+        yield database
+
+
+# ---- text -----------------------------------------------------------------------------------
+
+
+def table(titles: list[str], rows: list[list[str]]) -> str:
+    """Return a table with columns as wide as they need to be; numbers stand at the right.
+
+    Args:
+        titles: The titles of the columns.
+        rows: The cells.
+    """
+    lines = [titles, *rows]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(titles))]
+    right = [
+        bool(rows) and all(_is_number(row[place]) for row in rows) for place in range(len(titles))
+    ]
+    shown = []
+    for number, line in enumerate(lines):
+        cells = [
+            cell.rjust(width) if at_right else cell.ljust(width)
+            for cell, width, at_right in zip(line, widths, right, strict=True)
+        ]
+        text = "  ".join(cells).rstrip()
+        shown.append(click.style(text, bold=True) if number == 0 else text)
+    return "\n".join(shown)
+
+
+def _is_number(cell: str) -> bool:
+    return not cell or cell[0].isdigit() or (cell[0] == "-" and cell[1:2].isdigit())
+
+
+def size_text(size: int) -> str:
+    """Return a number of bytes for people.
+
+    Args:
+        size: The number.
+    """
+    amount = float(size)
+    for unit in ("B", "kB", "MB"):
+        if amount < 1000:
+            return (
+                f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"
+            )
+        amount /= 1000
+    return f"{amount:.1f} GB"
+
+
+def time_text(instant: datetime | None) -> str | None:
+    """Return an instant as text in UTC, `None` for none.
+
+    Args:
+        instant: The instant, in UTC.
+    """
+    return None if instant is None else f"{instant.isoformat().removesuffix('+00:00')}Z"
+
+
+def duration_text(duration: timedelta) -> str:
+    """Return a duration for people, such as `1 d 2 h` or `15 min`.
+
+    Args:
+        duration: The duration.
+    """
+    seconds = round(duration.total_seconds())
+    parts = []
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        count, seconds = divmod(seconds, length)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2]) or "0 s"

@@ -1,0 +1,229 @@
+"""From one database to another, as the bytes are."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from .._core import inspect_records
+from ..errors import ConflictError, InvalidArgumentError, StorageError
+from ..lmdb_database import LMDBDatabase
+from ..native_database import NativeDatabase
+from ..opening import database_at
+from ..sqlite_database import SQLiteDatabase
+from .compressing import recompressed
+from .exporting import Progress
+from .new_places import new_directory
+from .pieces import pieces
+
+__all__ = [
+    "KINDS",
+    "CopyReport",
+    "backup_database",
+    "kind_of",
+    "migrate_database",
+    "names_of",
+    "size_on_disk",
+]
+
+KINDS: Final[dict[str, type[NativeDatabase]]] = {
+    "lmdb": LMDBDatabase,
+    "sqlite": SQLiteDatabase,
+}
+"""The kinds of database files, by the name that the command line has for them."""
+
+_ATTEMPTS: Final = 3
+
+
+@dataclass(frozen=True)
+class CopyReport:
+    """What was copied.
+
+    Attributes:
+        source: The directory of the database.
+        target: The directory of the copy.
+        kind: What kind of database the copy is.
+        records: How many records each namespace has; the unnamed one under `None`.
+        bytes_before: The size of the database's files, in bytes.
+        bytes_after: The size of the copy's files.
+        checked: Whether the copy was read again, and each value found equal.
+    """
+
+    source: Path
+    target: Path
+    kind: str
+    records: dict[str | None, int]
+    bytes_before: int
+    bytes_after: int
+    checked: bool
+
+
+def kind_of(database: NativeDatabase) -> str:
+    """Return the name in :data:`KINDS` of a database.
+
+    Args:
+        database: The database.
+
+    Raises:
+        InvalidArgumentError: If it has no files.
+    """
+    for name, class_ in KINDS.items():
+        if isinstance(database, class_):
+            return name
+    raise InvalidArgumentError(f"{database!r} has no files")
+
+
+def size_on_disk(directory: Path) -> int:
+    """Return the size of the files in a directory, in bytes.
+
+    Args:
+        directory: The directory.
+    """
+    return sum(file.stat().st_size for file in directory.iterdir() if file.is_file())
+
+
+def migrate_database(
+    database: NativeDatabase,
+    target: str | os.PathLike[str],
+    kind: str | None = None,
+    *,
+    level: int | None = None,
+    progress: Progress | None = None,
+) -> CopyReport:
+    """Copy a database into a new one, of another kind or at another level of compression.
+
+    Keys, values and metadata are moved as they are, and read again and compared. The target appears
+    when it is complete. It is one moment of the database: if somebody writes meanwhile, all begins
+    anew, three times at most.
+
+    Args:
+        database: An open database; to be read is enough.
+        target: A directory that does not exist, or is empty.
+        kind: A name in :data:`KINDS`; by default the database's own kind.
+        level: The level of gzip for the values, 0 to 9; by default they stay as they are.
+        progress: Is told, now and then, how many of how many records were copied.
+
+    Returns:
+        What was copied.
+
+    Raises:
+        InvalidArgumentError: If the target is taken, or the kind or the level unknown.
+        ConflictError: If somebody else keeps writing.
+        DiskFullError: If there is no space.
+    """
+    kind = kind_of(database) if kind is None else kind
+    if kind not in KINDS:
+        raise InvalidArgumentError(f"kind {kind!r} is unknown: use {' or '.join(KINDS)}")
+    if level is not None and not 0 <= level <= 9:
+        raise InvalidArgumentError(f"a level of compression is 0 to 9, not {level}")
+    target = Path(target)
+    before = size_on_disk(database.storage_path)
+    for _ in range(_ATTEMPTS):
+        try:
+            with new_directory(target) as draft:
+                records = _copied(database, KINDS[kind](draft), level, progress)
+        except _SourceChanged:
+            continue
+        return CopyReport(
+            database.storage_path,
+            target,
+            kind,
+            records,
+            before,
+            size_on_disk(target),
+            checked=True,
+        )
+    raise ConflictError("others keep writing to the database: migrate it when they pause")
+
+
+def backup_database(
+    database: NativeDatabase, target: str | os.PathLike[str], *, compact: bool = False
+) -> CopyReport:
+    """Write a copy of a database, of one moment, while others may write to it.
+
+    The target appears when it is complete. The copy is opened, its pages are looked at, and its
+    records counted.
+
+    Args:
+        database: An open database; to be read is enough.
+        target: A directory that does not exist, or is empty.
+        compact: Whether to leave free pages out.
+
+    Returns:
+        What was copied.
+
+    Raises:
+        InvalidArgumentError: If the target is taken.
+        DiskFullError: If there is no space.
+    """
+    target = Path(target)
+    kind = kind_of(database)
+    copier: Any = database
+    with new_directory(target) as draft:
+        copier.copy_to(draft, compact=compact)
+        with database_at(draft) as copy:
+            records = {name: copy._store.count(name, None, None) for name in names_of(copy)}
+    before, after = size_on_disk(database.storage_path), size_on_disk(target)
+    return CopyReport(database.storage_path, target, kind, records, before, after, checked=True)
+
+
+def names_of(database: NativeDatabase) -> list[str | None]:
+    """Return the namespaces, and the unnamed one as `None` where there is anything in it.
+
+    Args:
+        database: An open database.
+    """
+    store = database._store
+    unnamed = store.count(None, None, None) or store.metadata(None) is not None
+    return [*([None] if unnamed else []), *database.namespaces()]
+
+
+class _SourceChanged(Exception):  # noqa: N818  it is no failure: all begins anew
+    """Somebody wrote to the database while it was copied."""
+
+
+def _copied(
+    source: NativeDatabase, target: NativeDatabase, level: int | None, progress: Progress | None
+) -> dict[str | None, int]:
+    """Copy everything; return how many records each namespace has."""
+    names = names_of(source)
+    total = sum(source._store.count(name, None, None) for name in names)
+    generations = {name: _generation(source, name) for name in names}
+    records: dict[str | None, int] = {}
+    with target:
+        for name in names:
+            records[name] = 0
+            if (metadata := source._store.metadata(name)) is not None:
+                target._store.set_metadata(name, metadata)
+            for piece in pieces(source, name):
+                if not piece.rows:
+                    continue
+                rows = piece.rows
+                if level is not None:
+                    values = recompressed([value for _, value in rows], level)
+                    rows = [(key, value) for (key, _), value in zip(rows, values, strict=True)]
+                target._store.save(name, rows, True)
+                written = target._store.scan(name, rows[0][0], rows[-1][0] + b"\0", False)
+                if written != rows:
+                    raise StorageError(
+                        f"the copy does not read as it was written, from {rows[0][0]!r} on: the "
+                        "disk may be failing. Try another one"
+                    )
+                records[name] += len(rows)
+                if progress:
+                    progress(sum(records.values()), total)
+        if any(target._store.metadata(name) != source._store.metadata(name) for name in names):
+            raise _SourceChanged
+    if names != names_of(source):
+        raise _SourceChanged
+    if any(_generation(source, name) != known for name, known in generations.items()):
+        raise _SourceChanged
+    return records
+
+
+def _generation(database: NativeDatabase, name: str | None) -> int:
+    """Return the number of the namespace's present content, which every change moves."""
+    _, generation, _, _ = inspect_records(database, name, b"\xff")
+    return generation
