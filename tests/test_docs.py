@@ -25,9 +25,11 @@ DOCUMENTS: Final = (
     "docs/akkudoktoreos.md",
     "docs/command-line.md",
     "docs/design.md",
+    "docs/developing.md",
     "docs/energy.md",
     "docs/notebook.md",
     "docs/operators.md",
+    "docs/performance.md",
     "docs/retention.md",
     "docs/testing.md",
 )
