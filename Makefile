@@ -55,7 +55,9 @@ $(DEMO_DATA): | $(TOOLS)
 	$(call step,fetch the demonstration data)
 	$(PY) -m pip install --no-deps --target $@ pvanalytics==0.2.2
 
-test: check-rust check-python ## Check format, lints and types, and run every test
+# The checks side by side: each of them keeps one core waiting for long stretches.
+test: $(TOOLS) ## Check format, lints and types, and run every test
+	$(MAKE) --no-print-directory -j2 check-rust check-python
 	$(call step,pytest)
 	$(PY) -m pytest -n auto
 

@@ -247,7 +247,7 @@ def test_a_network_file_system_is_warned_of(
         with LMDBDatabase(tmp_path):
             pass
         assert not caplog.records
-        monkeypatch.setattr("eosdb.lmdb_database.Store", StoreOnNfs)
+        monkeypatch.setattr("eosdb.native_database.Store", StoreOnNfs)
         with LMDBDatabase(tmp_path) as database:
             database.save_records([(b"20260101T000000Z", b"value")], "house")
     (record,) = caplog.records
