@@ -223,7 +223,7 @@ class SequenceMachine(RuleBasedStateMachine):
 
 
 PROFILE = settings(
-    max_examples=50,
+    max_examples=30,
     stateful_step_count=25,
     derandomize=True,
     deadline=None,

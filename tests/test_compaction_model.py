@@ -98,7 +98,7 @@ def supported(before: Rows, after: Rows, width: int, span: tuple[int, int]) -> N
                 assert any(key in before[at] for at in before if at in inside), (second, key)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(households())
 @example({0: {"meter_kwh": 1.0}, 300: {"meter_kwh": 1.5}, 5 * DAY: {"meter_kwh": 2.0}})
 def test_any_household(rows: Rows) -> None:

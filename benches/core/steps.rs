@@ -2,7 +2,7 @@
 //! bucket, and back into storage.
 //!
 //! ```text
-//! cargo bench --bench core
+//! cargo bench --manifest-path benches/core/Cargo.toml
 //! ```
 
 use std::hint::black_box;
@@ -26,7 +26,7 @@ const ROWS: usize = 10_000;
 const MICROSECONDS: i64 = 1_000_000;
 
 /// A record of four floats as Akkudoktor-EOS pickles it, and the floats in it.
-const RECORD: &[u8] = include_bytes!("../tests/golden/pickle/record_floats.pickle");
+const RECORD: &[u8] = include_bytes!("../../tests/golden/pickle/record_floats.pickle");
 const FLOATS: [f64; 4] = [123.456, 7.7, 12055.812, 310.5];
 
 /// The bench works on data it has made itself, so that nothing here can fail.
