@@ -138,6 +138,7 @@ def sources() -> set[str]:
         "tests/**/*.rs",
         "benches/*.py",
         "benches/*.rs",
+        "benches/core/*.rs",
         "examples/*.py",
     )
     found = (path for pattern in patterns for path in ROOT.glob(pattern) if path.is_file())
