@@ -61,12 +61,6 @@ test: $(TOOLS) ## Check format, lints and types, and run every test
 	$(call step,pytest)
 	$(PY) -m pytest -n auto
 
-# The tests of the bindings embed Python, so they need its shared library at link and at run time.
-# An interpreter built without one is served by the extension module's own tests, under pytest.
-LIBPYTHON = $(shell $(PY) -c 'import os, sysconfig as s; \
-	path = os.path.join(s.get_config_var("LIBDIR"), s.get_config_var("LDLIBRARY")); \
-	print(os.path.dirname(path) if path.endswith(".so") and os.path.exists(path) else "")')
-
 # pyo3 asks the interpreter behind .venv how to build; its own path, so that another one rebuilds.
 check-rust: export PYO3_PYTHON = $(realpath $(PY))
 check-rust: | $(PY)
@@ -76,12 +70,6 @@ check-rust: | $(PY)
 	cargo clippy --quiet --all-targets --features python -- -D warnings
 	$(call step,cargo test)
 	cargo test --quiet
-	libpython="$(LIBPYTHON)"; if [ -n "$$libpython" ]; then \
-		LD_LIBRARY_PATH="$$libpython$${LD_LIBRARY_PATH:+:$$LD_LIBRARY_PATH}" \
-			cargo test --quiet --features python --lib; \
-	else \
-		echo "no shared libpython: the bindings are tested by pytest alone"; \
-	fi
 
 check-python: $(CORE)
 	$(call step,ruff)
@@ -95,7 +83,20 @@ check-python: $(CORE)
 bench: $(CORE) ## Measure against the reference implementation
 	$(PY) benches/bench.py $(BENCH_ARGS)
 
+# The tests of the bindings embed Python, so they need its shared library at link and at run time.
+# An interpreter built without one is served by the extension module's own tests, under pytest.
+LIBPYTHON = $(shell $(PY) -c 'import os, sysconfig as s; \
+	path = os.path.join(s.get_config_var("LIBDIR"), s.get_config_var("LDLIBRARY")); \
+	print(os.path.dirname(path) if path.endswith(".so") and os.path.exists(path) else "")')
+
+soak: export PYO3_PYTHON = $(realpath $(PY))
 soak: $(CORE) ## Run the tests that take minutes
+	libpython="$(LIBPYTHON)"; if [ -n "$$libpython" ]; then \
+		LD_LIBRARY_PATH="$$libpython$${LD_LIBRARY_PATH:+:$$LD_LIBRARY_PATH}" \
+			cargo test --quiet --features python --lib; \
+	else \
+		echo "no shared libpython: the bindings are tested by pytest alone"; \
+	fi
 	$(PY) -m pytest -m soak
 
 fmt: $(TOOLS) ## Format the sources

@@ -328,7 +328,7 @@ def check(sequence: Any, case: Case) -> None:
 
 
 QUICK = settings(
-    max_examples=25,
+    max_examples=15,
     derandomize=True,
     deadline=None,
     database=None,
@@ -366,7 +366,7 @@ def foreign(window: int | None) -> Iterator[Any]:
 @EVERY_CLASS
 @pytest.mark.parametrize("lay", [lay for lay in WAYS if lay is not from_another])
 def test_arrays_from_a_foreign_database_are_those_of_pandas(house: type[House], lay: Lay) -> None:
-    arrays_equal(house, lay, settings(QUICK, max_examples=20), foreign)
+    arrays_equal(house, lay, QUICK, foreign)
 
 
 @pytest.mark.soak
@@ -455,7 +455,7 @@ class ReadingMachine(SequenceMachine):
 @pytest.mark.parametrize(
     "profile",
     [
-        settings(PROFILE, max_examples=30),
+        settings(PROFILE, max_examples=20),
         pytest.param(
             settings(PROFILE, max_examples=400, stateful_step_count=80, derandomize=False),
             marks=pytest.mark.soak,
