@@ -43,7 +43,7 @@ $(TOOLS): pyproject.toml | $(PY)
 
 $(CORE): $(RUST_SOURCES) pyproject.toml $(TOOLS)
 	$(call step,build eosdb)
-	$(VENV)/bin/maturin develop --release --quiet
+	MAKEFLAGS= $(VENV)/bin/maturin develop --release --quiet
 	touch $@
 
 # Tasks
@@ -55,7 +55,8 @@ $(DEMO_DATA): | $(TOOLS)
 	$(call step,fetch the demonstration data)
 	$(PY) -m pip install --no-deps --target $@ pvanalytics==0.2.2
 
-# The checks side by side: each of them keeps one core waiting for long stretches.
+# The checks side by side: each of them keeps one core waiting for long stretches. (Cargo counts cores
+# itself: it is not to ask make.)
 test: $(TOOLS) ## Check format, lints and types, and run every test
 	$(MAKE) --no-print-directory -j2 check-rust check-python
 	$(call step,pytest)
@@ -67,9 +68,9 @@ check-rust: | $(PY)
 	$(call step,cargo fmt)
 	cargo fmt --check
 	$(call step,cargo clippy)
-	cargo clippy --quiet --all-targets --features python -- -D warnings
+	MAKEFLAGS= cargo clippy --quiet --all-targets --features python -- -D warnings
 	$(call step,cargo test)
-	cargo test --quiet
+	MAKEFLAGS= cargo test --quiet
 
 check-python: $(CORE)
 	$(call step,ruff)
