@@ -1,25 +1,25 @@
 //! What only the store on LMDB does: files, growth, sharing, and other processes.
 
+mod stored;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
+use eosdb::Error;
 use eosdb::store::{
     Batch, Durability, KeyRange, LmdbOptions, LmdbStore, MetadataChange, Namespace, Order, Store,
 };
-use eosdb::{Error, Timestamp};
 use tempfile::TempDir;
+
+use stored::{child_directory, key, puts, rows, run_as_child};
 
 const HOUSE: Namespace<'_> = Some("house");
 const MIB: u64 = 1 << 20;
-
-/// Names the directory to work on to a test that is run as another process.
-const CHILD_DIRECTORY: &str = "EOSDB_TEST_DIRECTORY";
 
 fn open_with(directory: &Path, options: LmdbOptions) -> Arc<LmdbStore> {
     LmdbStore::open(directory, options).unwrap()
@@ -35,52 +35,12 @@ fn fresh() -> (TempDir, Arc<LmdbStore>) {
     (directory, store)
 }
 
-fn key(minute: usize) -> Vec<u8> {
-    let minute = i64::try_from(minute).unwrap();
-    Timestamp::from_seconds(1_700_000_000 + 60 * minute).unwrap().to_key().to_vec()
-}
-
-/// Rows that differ, each with a value of `size` bytes.
-fn puts(minutes: impl IntoIterator<Item = usize>, size: usize) -> Batch {
-    let value = |minute: usize| minute.to_le_bytes().repeat(size.div_ceil(8))[..size].to_vec();
-    let puts = minutes.into_iter().map(|minute| (key(minute), value(minute)));
-    Batch { puts: puts.collect(), ..Batch::default() }
-}
-
-fn rows(store: &LmdbStore, namespace: Namespace<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let mut rows = Vec::new();
-    let visit = &mut |key: &[u8], value: &[u8]| {
-        rows.push((key.to_vec(), value.to_vec()));
-        ControlFlow::Continue(())
-    };
-    store.scan(namespace, KeyRange::default(), Order::Ascending, visit).unwrap();
-    rows
-}
-
 fn count(store: &LmdbStore, namespace: Namespace<'_>) -> u64 {
     store.count(namespace, KeyRange::default()).unwrap()
 }
 
 fn file_size(directory: &Path) -> u64 {
     fs::metadata(directory.join("data.mdb")).unwrap().len()
-}
-
-/// Runs the ignored test `name` of this file as another process, under what `limits` sets in a
-/// shell, and asserts that it passes.
-fn run_as_child(name: &str, directory: &Path, limits: &str) {
-    let script = format!("{limits}\nexec \"$0\" --ignored --exact {name}");
-    let child = Command::new("bash")
-        .args(["-c", &script])
-        .arg(std::env::current_exe().unwrap())
-        .env(CHILD_DIRECTORY, directory)
-        .output()
-        .unwrap();
-    let output = String::from_utf8_lossy(&child.stdout);
-    assert!(child.status.success() && output.contains("1 passed"), "{child:?}");
-}
-
-fn child_directory() -> PathBuf {
-    std::env::var_os(CHILD_DIRECTORY).expect("run by another test").into()
 }
 
 #[test]

@@ -1,25 +1,25 @@
 //! What only the store on SQLite does: its file, waiting, sharing, and other processes.
 
+mod stored;
+
 use std::fs;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use eosdb::Error;
 use eosdb::store::{
     Batch, Durability, KeyRange, METADATA_KEY, MetadataChange, Namespace, Order, SqliteOptions,
     SqliteStore, Store,
 };
-use eosdb::{Error, Timestamp};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-const HOUSE: Namespace<'_> = Some("house");
+use stored::{child_directory, key, puts, rows, run_as_child};
 
-/// Names the directory to work on to a test that is run as another process.
-const CHILD_DIRECTORY: &str = "EOSDB_TEST_DIRECTORY";
+const HOUSE: Namespace<'_> = Some("house");
 
 fn open(directory: &Path) -> Arc<SqliteStore> {
     SqliteStore::open(directory, SqliteOptions::default()).unwrap()
@@ -40,47 +40,8 @@ fn connect(directory: &Path) -> Connection {
     Connection::open(directory.join("data.db")).unwrap()
 }
 
-fn key(minute: usize) -> Vec<u8> {
-    let minute = i64::try_from(minute).unwrap();
-    Timestamp::from_seconds(1_700_000_000 + 60 * minute).unwrap().to_key().to_vec()
-}
-
-/// Rows that differ, each with a value of `size` bytes.
-fn puts(minutes: impl IntoIterator<Item = usize>, size: usize) -> Batch {
-    let value = |minute: usize| minute.to_le_bytes().repeat(size.div_ceil(8))[..size].to_vec();
-    let puts = minutes.into_iter().map(|minute| (key(minute), value(minute)));
-    Batch { puts: puts.collect(), ..Batch::default() }
-}
-
-fn rows(store: &SqliteStore, namespace: Namespace<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let mut rows = Vec::new();
-    let visit = &mut |key: &[u8], value: &[u8]| {
-        rows.push((key.to_vec(), value.to_vec()));
-        ControlFlow::Continue(())
-    };
-    store.scan(namespace, KeyRange::default(), Order::Ascending, visit).unwrap();
-    rows
-}
-
 fn count(store: &SqliteStore) -> u64 {
     store.count(HOUSE, KeyRange::default()).unwrap()
-}
-
-/// Runs the ignored test `name` of this file on `directory` in another process, with the limits of
-/// a shell.
-fn run_as_child(name: &str, directory: &Path, limits: &str) {
-    let test = std::env::current_exe().unwrap();
-    let child = Command::new("bash")
-        .args(["-c", &format!("{limits}\nexec \"$0\" --exact {name} --ignored")])
-        .arg(test)
-        .env(CHILD_DIRECTORY, directory)
-        .output()
-        .unwrap();
-    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
-}
-
-fn child_directory() -> PathBuf {
-    std::env::var_os(CHILD_DIRECTORY).expect("run by another test").into()
 }
 
 #[test]

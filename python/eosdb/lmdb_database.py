@@ -17,6 +17,7 @@ from .errors import (
     ReadOnlyError,
     StorageError,
 )
+from .files import synchronize
 from .native_database import NativeDatabase
 from .settings import DatabaseSettings
 
@@ -137,7 +138,7 @@ class LMDBDatabase(NativeDatabase):
         try:
             with _alone(path):
                 (copy / "data.mdb").replace(path / "data.mdb")
-                _sync_directory(path)
+                synchronize(path)
         finally:
             shutil.rmtree(copy, ignore_errors=True)
             self.open(default_namespace)
@@ -156,14 +157,6 @@ def _alone(path: Path) -> Iterator[None]:
                 f"'{path}' is open in another process: close it there to compact it"
             ) from error
         yield
-
-
-def _sync_directory(path: Path) -> None:
-    directory = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 class _ClosedFlushError(DatabaseClosedError, ValueError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import DiskFullError, InvalidArgumentError, StorageError
+from ..files import synchronize
 
 __all__ = ["failures_named", "new_directory", "new_file"]
 
@@ -43,9 +43,9 @@ def new_file(target: Path, *, overwrite: bool) -> Iterator[Path]:
         try:
             draft.touch(exist_ok=False)
             yield draft
-            _synchronize(draft)
+            synchronize(draft)
             draft.replace(target)
-            _synchronize(target.parent)
+            synchronize(target.parent)
         finally:
             draft.unlink(missing_ok=True)
 
@@ -74,10 +74,10 @@ def new_directory(target: Path) -> Iterator[Path]:
         try:
             yield draft
             for file in draft.iterdir():
-                _synchronize(file)
-            _synchronize(draft)
+                synchronize(file)
+            synchronize(draft)
             draft.rename(target)
-            _synchronize(target.parent)
+            synchronize(target.parent)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
@@ -110,11 +110,3 @@ def _beside(target: Path) -> Path:
         raise InvalidArgumentError(f"there is no directory '{target.parent}': make it first")
     target = target.absolute()
     return target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-
-
-def _synchronize(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
