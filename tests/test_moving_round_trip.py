@@ -9,11 +9,14 @@ import time
 from pathlib import Path
 
 import pytest
+from moving_support import content, meaning, random_household
 from support import PROGRAM, WITH_TESTS
-from test_moving import content, meaning, random_household
 
 import eosdb
 from eosdb import moving
+
+MOST_MEGABYTES = 150
+"""What moving may take, of which pyarrow's libraries and the file that LMDB maps are a hundred."""
 
 LMDB, PARQUET, SQLITE, BACK = "first", "house.parquet", "second", "third"
 
@@ -63,6 +66,7 @@ def measured(function: str, *arguments: str) -> None:
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{function}: {seconds:.2f} s, at most {peak:.0f} MB")  # noqa: T201  for whoever asks
+    assert peak < MOST_MEGABYTES or function == "fill"
 
 
 @pytest.mark.soak
