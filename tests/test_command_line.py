@@ -672,7 +672,12 @@ def test_what_the_document_shows_is_what_happens(folder: Path) -> None:
         line, _, output = step.partition("\n")
         shown.append(f"$ eosdb {line}\n{output}")
         happened.append(f"$ eosdb {line}\n{run(*shlex.split(line)).output}")
-    assert shown == happened
+    assert list(map(sizes_left_out, shown)) == list(map(sizes_left_out, happened))
+
+
+def sizes_left_out(text: str) -> str:
+    """Return text without what files take, which depends on the file system."""
+    return re.sub(r"(database '.*?'|'backup.db'|before|equal:),? [\d.]+ kB", r"\1 … kB", text)
 
 
 def test_the_document_names_every_verb_and_every_shape() -> None:

@@ -10,13 +10,14 @@ import reprlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from pendulum.tz.local_timezone import get_local_timezone
 
+from .files import size_on_disk
 from .instants import shifted
+from .texts import duration_text, size_text
 from .timestamps import DatabaseTimestamp, DatabaseTimestampType
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ _TOO_MANY: Final = 20_000
 _LONGEST_TEXT: Final = 60
 
 _NOTHING: Final = "-"
-
-_UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
 # ---- facts -------------------------------------------------------------------------------------
@@ -102,31 +101,8 @@ def time_text(moment: datetime | None, zone: Any = None) -> str:
     return f"{shown:%Y-%m-%d %H:%M:%S}{shown.isoformat()[-6:]}"
 
 
-def _interval_text(interval: timedelta | None) -> str:
-    """Return a duration in its two largest units."""
-    if interval is None:
-        return _NOTHING
-    rest, parts = round(interval.total_seconds()), []
-    for seconds, unit in _UNITS:
-        number, rest = divmod(rest, seconds)
-        if number:
-            parts.append(f"{number} {unit}")
-    return " ".join(parts[:2]) or "0 s"
-
-
-def _size_text(path: Path) -> str:
-    """Return how much the files of a database take on disk."""
-    try:
-        files = [path] if path.is_file() else [file for file in path.iterdir() if file.is_file()]
-        # What they take, not how long they are: those of py-lmdb are sparse.
-        size = 512.0 * sum(file.stat().st_blocks for file in files)
-    except OSError:
-        return _NOTHING
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:,.1f} GB"
+def _usual(newest: _Newest) -> str:
+    return _NOTHING if newest.interval is None else duration_text(newest.interval)
 
 
 def _value_text(value: Any) -> str:
@@ -169,7 +145,11 @@ def _facts(database: NativeDatabase) -> list[tuple[str, str]]:
     path = database.storage_path
     access = "read-only" if getattr(database, "read_only", False) else "writable"
     state = access if database.is_open else "closed"
-    return [("", str(path)), ("", database.provider_id()), ("", _size_text(path)), ("", state)]
+    try:
+        size = size_text(size_on_disk(path))
+    except OSError:
+        size = _NOTHING
+    return [("", str(path)), ("", database.provider_id()), ("", size), ("", state)]
 
 
 def database_html(database: NativeDatabase) -> str:
@@ -215,7 +195,7 @@ def database_view_html(view: DatabaseView) -> str:
         times = [time_text(end, newest.zone) for end in ends]
         keys = ", ".join(newest.values)
         keys = keys if len(keys) <= _LONGEST_TEXT else f"{keys[: _LONGEST_TEXT - 1]}…"
-        interval = _interval_text(newest.interval)
+        interval = _usual(newest)
         rows.append([name, f"{len(namespace):,}", *times, interval, keys])
     headings = ["namespace", "records", "first", "last", "typical interval", "newest keys"]
     return _page(type(view).__name__, facts, _table(headings, rows))
@@ -235,7 +215,7 @@ def namespace_html(view: NamespaceView) -> str:
         ("", f"{len(view):,} records"),
         ("from", first),
         ("to", last),
-        ("typically every", _interval_text(newest.interval)),
+        ("typically every", _usual(newest)),
     ]
     rows = [
         [key, _value_text(value), time_text(moment, newest.zone)]

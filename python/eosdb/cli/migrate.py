@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from eosdb import moving
+from eosdb.texts import size_text
 
 from .backup import copy_data
-from .verb import DATABASE, Console, Outcome, opened, size_text, verb
+from .verb import DATABASE, Console, Outcome, opened, verb
 
 __all__ = ["migrate"]
 

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -28,7 +28,6 @@ __all__ = [
     "dry_run",
     "namespace",
     "opened",
-    "size_text",
     "table",
     "time_text",
     "verb",
@@ -227,22 +226,6 @@ def _is_number(cell: str) -> bool:
     return not cell or cell[0].isdigit() or (cell[0] == "-" and cell[1:2].isdigit())
 
 
-def size_text(size: int) -> str:
-    """Return a number of bytes for people.
-
-    Args:
-        size: The number.
-    """
-    amount = float(size)
-    for unit in ("B", "kB", "MB"):
-        if amount < 1000:
-            return (
-                f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"
-            )
-        amount /= 1000
-    return f"{amount:.1f} GB"
-
-
 def time_text(instant: datetime | None) -> str | None:
     """Return an instant as text in UTC, `None` for none.
 
@@ -250,18 +233,3 @@ def time_text(instant: datetime | None) -> str | None:
         instant: The instant, in UTC.
     """
     return None if instant is None else f"{instant.isoformat().removesuffix('+00:00')}Z"
-
-
-def duration_text(duration: timedelta) -> str:
-    """Return a duration for people, such as `1 d 2 h` or `15 min`.
-
-    Args:
-        duration: The duration.
-    """
-    seconds = round(duration.total_seconds())
-    parts = []
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
-        count, seconds = divmod(seconds, length)
-        if count:
-            parts.append(f"{count} {unit}")
-    return " ".join(parts[:2]) or "0 s"
