@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -75,6 +76,11 @@ def import_records(
     over into it, and its others stay. Lines are taken in batches, each in one transaction: what an
     interrupted import has done stays, and doing it again does the rest.
 
+    Times that do not name their zone are what the clocks of `timezone` showed. Where those are set
+    back, a time comes twice: it is the first of the two, unless that is not later than the line
+    before it in the file; then it is the second. Where they are set forward, the times between were
+    never shown, and are refused.
+
     Args:
         database: A database that is open for writing.
         namespace: The namespace; it is made if there is none.
@@ -124,15 +130,17 @@ def _rows(
     source: Path, format_: str, columns: dict[str, str] | None, timezone: str | None
 ) -> Iterator[tuple[bytes, Row]]:
     """Yield the rows of a file with their keys."""
+    former: datetime | None = None
     for line in lines_of(source, format_):
         try:
-            row = row_of(line, columns, timezone)
+            row = row_of(line, columns, timezone, former)
             yield row_key(row), row
         except (EosdbError, ValueError) as error:
             kind = NaiveDatetimeError if isinstance(error, NaiveDatetimeError) else None
             raise (kind or InvalidArgumentError)(
                 f"'{source}', line {line.number}: {error}"
             ) from error
+        former = row.instant
 
 
 def _take(

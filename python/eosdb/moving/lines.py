@@ -8,10 +8,10 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from ..datetimes import to_datetime
-from ..errors import EosdbError, InvalidArgumentError, NaiveDatetimeError
+from ..errors import EosdbError, InvalidArgumentError, NaiveDatetimeError, TimestampRangeError
 from . import tagged_json
 from .layout import EXACT, PREFIX
-from .rows import CONFIGURED, ZONE, Row, checked_zone, local_time
+from .rows import CONFIGURED, ZONE, Row, checked_zone, local_time, zone_of_name
 
 __all__ = ["Line", "row_of", "time_text"]
 
@@ -46,17 +46,28 @@ def time_text(row: Row) -> str:
         return row.instant.isoformat()
 
 
-def row_of(line: Line, columns: dict[str, str] | None, timezone: str | None) -> Row:
+def row_of(
+    line: Line,
+    columns: dict[str, str] | None,
+    timezone: str | None,
+    former: datetime | None = None,
+) -> Row:
     """Return the row that a line describes.
+
+    Where the clock is set back, a time without an offset is shown twice: it is the first of the
+    two, unless that is not later than the line before it; then it is the second.
 
     Args:
         line: The line.
         columns: Which columns become which keys; by default each becomes that of its name.
         timezone: The zone of times that do not name theirs, and of records that have none.
+        former: The instant of the line before it; `None` for the first one.
 
     Raises:
         NaiveDatetimeError: If a time has no zone, and none was given.
-        InvalidArgumentError: If there is no usable time, or a column is missing.
+        TimestampRangeError: If a time lies outside the years 1 to 9999 in UTC.
+        InvalidArgumentError: If there is no usable time, the clocks of the zone never showed it, or
+            a column is missing.
     """
     values = line.values
     is_nested = line.is_nested
@@ -71,7 +82,7 @@ def row_of(line: Line, columns: dict[str, str] | None, timezone: str | None) -> 
             if ZONE in values:
                 taken[ZONE] = values[ZONE]
         values, is_nested = taken, False
-    instant = _instant(values.get(_TIME), timezone)
+    instant = _instant(values.get(_TIME), timezone, former)
     if (zone := values.get(ZONE)) is not None:
         if type(zone) is not str:
             raise InvalidArgumentError(f"{zone!r} is no name of a time zone")
@@ -112,7 +123,7 @@ def _nested(values: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def _instant(value: Any, timezone: str | None) -> datetime:
+def _instant(value: Any, timezone: str | None, former: datetime | None) -> datetime:
     if value is None:
         raise InvalidArgumentError("it has no date_time: say which column holds the time")
     if isinstance(value, str):
@@ -124,13 +135,30 @@ def _instant(value: Any, timezone: str | None) -> datetime:
                 "seconds since 1970"
             ) from None
     if isinstance(value, datetime):
-        if value.tzinfo is not None:
-            return value.astimezone(UTC)
-        if timezone is None:
-            raise NaiveDatetimeError(
-                f"the time '{value}' has no time zone: say in which zone it is meant"
-            )
-    elif isinstance(value, bool) or not isinstance(value, int | float):
+        try:
+            if value.tzinfo is not None:
+                return value.astimezone(UTC)
+            return _shown_by_clocks(value, timezone, former)
+        except OverflowError as error:
+            raise TimestampRangeError(f"{value} is outside the years 1 to 9999 in UTC") from error
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidArgumentError(f"{value!r} is no time")
-    moved = to_datetime(value, in_timezone=timezone or "UTC")
+    moved = to_datetime(value, in_timezone="UTC")
     return datetime.fromtimestamp(0, UTC) + (moved - to_datetime(0, in_timezone="UTC"))
+
+
+def _shown_by_clocks(shown: datetime, timezone: str | None, former: datetime | None) -> datetime:
+    """Return when the clocks of a zone show a time."""
+    if timezone is None:
+        raise NaiveDatetimeError(
+            f"the time '{shown}' has no time zone: say in which zone it is meant"
+        )
+    zone = zone_of_name(timezone)
+    first, second = (shown.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    if second < first:
+        raise InvalidArgumentError(
+            f"the time '{shown}' was never shown in '{timezone}', where the clock is set forward "
+            "over it: give times with their offset, such as '+01:00', or in UTC if that is what "
+            "they are"
+        )
+    return second if former is not None and first <= former else first
