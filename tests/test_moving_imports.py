@@ -17,10 +17,12 @@ from eosdb import (
     DamagedRecordError,
     InvalidArgumentError,
     LMDBDatabase,
+    MemoryDatabase,
     NaiveDatetimeError,
     ReadOnlyError,
     moving,
 )
+from eosdb.moving import importing
 from eosdb.native_database import NativeDatabase
 
 GOLDEN: Final = Path(__file__).parent / "golden" / "upstream"
@@ -127,6 +129,65 @@ def test_lines_in_no_order_across_batches(db: NativeDatabase, tmp_path: Path) ->
     file.write_text(f"date_time,power_w\n{lines}")
     assert moving.import_records(db, "house", file).added == 6_000
     assert [key for key, _ in content(db)] == [at(second).encode() for second in sorted(seconds)]
+
+
+def counts(report: moving.ImportReport) -> tuple[int, ...]:
+    return report.lines, report.added, report.changed, report.unchanged, report.repeated
+
+
+def test_lines_that_share_their_second_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trial says what comes, however the lines of a second lie in batches."""
+    randoms = random.Random(7)
+    file = tmp_path / "file.csv"
+    for batch in (1, 3, 5_000):
+        monkeypatch.setattr(importing, "_BATCH", batch)
+        for case in range(12):
+            stored = {START + n: float(randoms.randint(0, 2)) for n in range(randoms.randint(0, 8))}
+            lines = [(START + randoms.randint(0, 9), float(case % 3)) for _ in range(12)]
+            if case % 2:
+                lines = [(second, float(randoms.randint(0, 2))) for second, _ in lines]
+            file.write_text("date_time,power_w\n" + "".join(f"{s},{v}\n" for s, v in lines))
+            with MemoryDatabase() as db:
+                for second, value in stored.items():
+                    put(
+                        db,
+                        {"date_time": when(second), "configured_data": {}, "power_w": value},
+                        second,
+                    )
+                trial = moving.import_records(db, "house", file, dry_run=True)
+                report = moving.import_records(db, "house", file)
+                again = moving.import_records(db, "house", file)
+            last = dict(lines)
+            same = sum(stored.get(second) == value for second, value in last.items())
+            added = len(last.keys() - stored.keys())
+            expected = (12, added, len(last) - added - same, same, 12 - len(last))
+            assert counts(trial) == counts(report)
+            if batch == 5_000 or not case % 2:  # else a record may be changed, and changed back
+                assert counts(report) == expected
+                assert counts(again) == (12, 0, 0, len(last), 12 - len(last))
+
+
+def test_a_second_in_many_batches_is_one_record(
+    db: NativeDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "_BATCH", 50)
+    file = tmp_path / "file.csv"
+    lines = "".join(f"{START + number % 60},{number}\n" for number in range(120))
+    file.write_text(f"date_time,power_w\n{lines}")
+    trial = moving.import_records(db, "house", file, dry_run=True)
+    report = moving.import_records(db, "house", file)
+    assert counts(trial) == counts(report) == (120, 60, 0, 0, 60)
+    assert next(iter(House(database=db))).power_w == 60
+
+
+def test_seconds_are_counted_once() -> None:
+    seconds = importing._Seconds()
+    assert seconds.add([3, 1, 3]) == 2
+    assert seconds.add([]) == 0
+    assert seconds.add([9, 2, 1]) == 2
+    assert seconds.add([1, 2, 3, 9]) == 0
 
 
 BAD_FILES: Final[dict[str, tuple[str, str, type[Exception], str]]] = {

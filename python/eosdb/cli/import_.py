@@ -113,11 +113,21 @@ def _target(path: Path, kind: str, dry_run: bool) -> NativeDatabase:
 def _text(report: moving.ImportReport) -> str:
     would = "would be " if report.dry_run else ""
     checked = ", read again and found equal" if report.checked else ""
-    return (
-        f"{report.namespace}: {report.lines:,} records in '{report.path}': {report.added:,} "
+    text = (
+        f"{report.namespace}: {_records(report):,} records in '{report.path}': {report.added:,} "
         f"{would}added, {report.changed:,} {would}changed, {report.unchanged:,} already there"
         f"{checked}"
     )
+    if report.repeated:
+        text += (
+            f"\n  {report.repeated:,} lines share their second with an earlier line of the file: "
+            "the last one's values count"
+        )
+    return text
+
+
+def _records(report: moving.ImportReport) -> int:
+    return report.lines - report.repeated
 
 
 def _data(report: moving.ImportReport) -> dict[str, Any]:
@@ -125,10 +135,11 @@ def _data(report: moving.ImportReport) -> dict[str, Any]:
         "namespace": report.namespace,
         "path": str(report.path),
         "format": report.format,
-        "records": report.lines,
+        "records": _records(report),
         "added": report.added,
         "changed": report.changed,
         "unchanged": report.unchanged,
+        "repeated": report.repeated,
         "checked": report.checked,
         "dry_run": report.dry_run,
     }

@@ -10,6 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from ..errors import (
     DamagedRecordError,
     EosdbError,
@@ -40,10 +42,12 @@ class ImportReport:
         namespace: The namespace.
         path: The file.
         format: `"parquet"`, `"csv"` or `"jsonl"`.
-        lines: How many records the file has.
+        lines: How many lines with a record the file has.
         added: How many records are new.
         changed: How many got other values.
         unchanged: How many were there as they are.
+        repeated: How many lines lie in the same second as one before them in the file, and are part
+            of its record.
         checked: Whether each record that was written was read again, and found equal.
         dry_run: Whether nothing was written.
     """
@@ -55,6 +59,7 @@ class ImportReport:
     added: int
     changed: int
     unchanged: int
+    repeated: int
     checked: bool
     dry_run: bool
 
@@ -111,19 +116,61 @@ def import_records(
         timezone = checked_zone(timezone)
     if not source.is_file():
         raise InvalidArgumentError(f"there is no file '{source}'")
-    counts = {"added": 0, "changed": 0, "unchanged": 0}
-    done = 0
+    counts = _Counts()
     with failures_named(source):
         total = number_of_lines(source, chosen) if progress else 0
         rows = _rows(source, chosen, dict(columns) if columns else None, timezone)
         while batch := list(islice(rows, _BATCH)):
             _take(database, namespace, batch, counts, dry_run=dry_run)
-            done += len(batch)
             if progress:
-                progress(done, max(total, done))
+                progress(counts.lines, max(total, counts.lines))
     return ImportReport(
-        namespace, source, chosen, done, **counts, checked=not dry_run, dry_run=dry_run
+        namespace,
+        source,
+        chosen,
+        counts.lines,
+        counts.added,
+        counts.changed,
+        counts.records - counts.added - counts.changed,
+        counts.lines - counts.records,
+        checked=not dry_run,
+        dry_run=dry_run,
     )
+
+
+class _Seconds:
+    """Seconds that were seen, in eight bytes each."""
+
+    def __init__(self) -> None:
+        self._seen = np.empty(0, np.int64)
+
+    def add(self, seconds: list[int]) -> int:
+        """Take in seconds; return how many of them, each once, were not seen before."""
+        new = np.setdiff1d(np.array(seconds, np.int64), self._seen)
+        self._seen = np.insert(self._seen, np.searchsorted(self._seen, new), new)
+        return len(new)
+
+
+class _Counts:
+    """What became of lines. A record counts once, in however many batches its lines are."""
+
+    def __init__(self) -> None:
+        self.lines = self.records = self.added = self.changed = 0
+        self._seen = _Seconds()
+        self._written = _Seconds()
+
+    def take(self, batch: list[bytes], added: list[bytes], changed: list[bytes]) -> None:
+        """Take in the keys of a batch's lines, and what became of them."""
+        self.lines += len(batch)
+        self.records += self._seen.add(list(map(_number, batch)))
+        # What a former batch has added, this one changes when it is no trial.
+        self.added += self._written.add(list(map(_number, added)))
+        self.changed += self._written.add(list(map(_number, changed)))
+
+
+def _number(key: bytes) -> int:
+    """Return a key, such as `20260101T000000Z`, as a number."""
+    return int(key[:8] + key[9:15])
 
 
 def _rows(
@@ -147,36 +194,37 @@ def _take(
     database: NativeDatabase,
     namespace: str,
     batch: list[tuple[bytes, Row]],
-    counts: dict[str, int],
+    counts: _Counts,
     *,
     dry_run: bool,
 ) -> None:
     """Take rows in, in one transaction."""
     stored = _stored(database, namespace, [key for key, _ in batch])
-    known = set(stored)
-    changed: dict[bytes, Row] = {}
+    merged: dict[bytes, Row] = {}
+    former: dict[bytes, bytes] = {}
     for key, row in batch:
-        if key in changed:
-            changed[key] = _merged(changed[key], row)
+        if key in merged:
+            merged[key] = _merged(merged[key], row)
         elif key not in stored:
-            changed[key] = row
+            merged[key] = row
         else:
             existing = _existing(namespace, key, stored[key])
-            merged = _merged(existing, row)
-            if _pickle(key, merged) != row_pickle(existing):
-                changed[key] = merged
-    added = sum(key not in known for key in changed)
-    counts["added"] += added
-    counts["changed"] += len(changed) - added
-    counts["unchanged"] += len(batch) - len(changed)
-    if dry_run or not changed:
+            former[key] = row_pickle(existing)
+            merged[key] = _merged(existing, row)
+    written = {key: _pickle(key, row) for key, row in merged.items()}
+    written = {key: pickle for key, pickle in written.items() if former.get(key) != pickle}
+    added, changed = [], []
+    for key in written:
+        (changed if key in former else added).append(key)
+    counts.take([key for key, _ in batch], added, changed)
+    if dry_run or not written:
         return
-    keys = sorted(changed)
-    pickles = [_pickle(key, changed[key]) for key in keys]
+    keys = sorted(written)
+    pickles = [written[key] for key in keys]
     values = compressed(pickles, database.compression_level)
     database.save_records(zip(keys, values, strict=True), namespace)
-    written = _stored(database, namespace, keys)
-    if wrong := [key for key, value in zip(keys, values, strict=True) if written.get(key) != value]:
+    found = _stored(database, namespace, keys)
+    if wrong := [key for key, value in zip(keys, values, strict=True) if found.get(key) != value]:
         raise StorageError(
             f"the record at {wrong[0].decode()} does not read as it was written: others write to "
             "the namespace as well, or the disk is failing. Import again when they pause"
