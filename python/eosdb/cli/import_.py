@@ -69,14 +69,7 @@ def import_(
     its others stay. If it is interrupted, run it again: it does the rest.
     """
     if source.is_dir():
-        suffixes = {f".{name}" for name in moving.FORMATS}
-        files = {
-            unquote(path.stem): path
-            for path in sorted(source.iterdir())
-            if path.suffix in suffixes and namespace in {None, unquote(path.stem)}
-        }
-        if not files:
-            raise eosdb.InvalidArgumentError(f"'{source}' has no file to import")
+        files = _files_in(source, namespace)
     elif namespace is None:
         raise click.UsageError("Importing a file needs the namespace: -n NAME.")
     else:
@@ -99,6 +92,24 @@ def import_(
                 )
     text = "\n".join(_text(report) for report in reports)
     return Outcome({"files": [_data(report) for report in reports]}, text)
+
+
+def _files_in(directory: Path, namespace: str | None) -> dict[str, Path]:
+    """Return the file of each namespace, or of one."""
+    files: dict[str, Path] = {}
+    for path in sorted(directory.iterdir()):
+        name = unquote(path.stem)
+        if path.suffix.removeprefix(".") not in moving.FORMATS or namespace not in {None, name}:
+            continue
+        if name in files:
+            raise eosdb.InvalidArgumentError(
+                f"'{files[name]}' and '{path}' are both for the namespace '{name}': import one of "
+                f"them by itself, with -n {name}"
+            )
+        files[name] = path
+    if not files:
+        raise eosdb.InvalidArgumentError(f"'{directory}' has no file to import")
+    return files
 
 
 def _target(path: Path, kind: str, dry_run: bool) -> NativeDatabase:

@@ -1,0 +1,71 @@
+"""Defects of importing, exporting and copying by the command line, each mended."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from moving_support import START
+from support import house
+
+from eosdb import LMDBDatabase
+from eosdb.cli.program import program
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a database of three records and a file to import, as the current one."""
+    with LMDBDatabase(tmp_path / "house.db") as db:
+        house(db, 3, start=START, step=60)
+    (tmp_path / "in.csv").write_text(f"date_time,power_w\n{START},1.5\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*arguments: str) -> Result:
+    result = CliRunner().invoke(program, list(arguments))
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def outcome(*arguments: str) -> Any:
+    """Run a verb that succeeds; return what it says by `--json`."""
+    result = run(*arguments, "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    return json.loads(result.stdout)
+
+
+def refused(*arguments: str, code: int = 1) -> str:
+    """Run a verb that fails and leaves the database as it is; return the error."""
+    file = Path("house.db/data.mdb")
+    before = file.read_bytes()
+    result = run(*arguments)
+    assert result.exit_code == code, result.output
+    assert "a mistake in eosdb" not in result.stderr
+    assert file.read_bytes() == before
+    return result.stderr
+
+
+def test_lines_of_the_same_second_are_told(folder: Path) -> None:
+    (folder / "in.csv").write_text(f"date_time,a\n{START + 9},1\n{START + 9},2\n{START},\n")
+    result = run("import", "house.db", "in.csv", "-n", "new", "--dry-run")
+    assert result.stdout == (
+        "new: 2 records in 'in.csv': 2 would be added, 0 would be changed, 0 already there\n"
+        "  1 lines share their second with an earlier line of the file: the last one's values "
+        "count\n"
+    )
+    (file,) = outcome("import", "house.db", "in.csv", "-n", "new")["files"]
+    assert (file["records"], file["added"], file["repeated"]) == (2, 2, 1)
+
+
+def test_two_files_for_one_namespace_are_refused(folder: Path) -> None:
+    (folder / "files").mkdir()
+    for name in ("house.csv", "house.jsonl", "other.csv"):
+        (folder / "files" / name).write_text(f"date_time,a\n{START},1\n")
+    error = refused("import", "house.db", "files")
+    assert "'files/house.csv' and 'files/house.jsonl'" in error
+    assert "'house'" in error
+    assert outcome("import", "house.db", "files", "-n", "other")["files"][0]["added"] == 1
