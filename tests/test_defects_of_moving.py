@@ -69,3 +69,11 @@ def test_two_files_for_one_namespace_are_refused(folder: Path) -> None:
     assert "'files/house.csv' and 'files/house.jsonl'" in error
     assert "'house'" in error
     assert outcome("import", "house.db", "files", "-n", "other")["files"][0]["added"] == 1
+
+
+def test_the_quarantine_takes_no_files(folder: Path) -> None:
+    for extra in ([], ["--dry-run"]):
+        error = refused("import", "house.db", "in.csv", "-n", "eosdb_quarantine", *extra)
+        assert "'eosdb_quarantine'" in error
+    assert run("verify", "house.db").exit_code == 0
+    assert folder.exists()

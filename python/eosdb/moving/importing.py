@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 
+from ..damage import QUARANTINE
 from ..errors import (
     DamagedRecordError,
     EosdbError,
@@ -102,7 +103,7 @@ def import_records(
 
     Raises:
         InvalidArgumentError: If a line cannot be understood; the message has its number. The
-            batches before it are in the database.
+            batches before it are in the database. Or if the namespace is that of the quarantine.
         NaiveDatetimeError: If a time has no zone, and `timezone` is not given.
         DamagedRecordError: If there is a record in the same second that cannot be read.
         ReadOnlyError: If the database was opened to be read.
@@ -112,6 +113,11 @@ def import_records(
     chosen = format_of(source, format)
     if getattr(database, "read_only", False) and not dry_run:
         raise ReadOnlyError(f"'{database.storage_path}' was opened to be read: open it for writing")
+    if namespace == QUARANTINE:
+        raise InvalidArgumentError(
+            f"the namespace '{QUARANTINE}' is where repairs put what is damaged: import into "
+            "another one"
+        )
     if timezone is not None:
         timezone = checked_zone(timezone)
     if not source.is_file():
