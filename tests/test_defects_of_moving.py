@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -77,3 +78,22 @@ def test_the_quarantine_takes_no_files(folder: Path) -> None:
         assert "'eosdb_quarantine'" in error
     assert run("verify", "house.db").exit_code == 0
     assert folder.exists()
+
+
+def test_nothing_is_written_into_the_database_itself(folder: Path) -> None:
+    (folder / "link").symlink_to("house.db")
+    (folder / "house.db" / "sub").mkdir()
+    for target in ("house.db/data.mdb", "link/new", "house.db/sub/new", str(folder / "house.db/x")):
+        for arguments in (
+            ["export", "house.db", target, "--format", "csv", "--overwrite"],
+            ["backup", "house.db/data.mdb", target],
+            ["migrate", "link", target],
+        ):
+            error = refused(*arguments)
+            assert re.fullmatch(f"eosdb: '{target}' lies in the directory of .*another.*\n", error)
+    refused("export", "house.db", "house.db", "--format", "csv")
+    assert {path.name for path in (folder / "house.db").iterdir()} == {
+        "data.mdb", "lock.mdb", "sub",
+    }  # fmt: skip
+    assert run("export", "house.db", "house.dba").exit_code == 1  # no suffix, but no other reason
+    assert run("export", "house.db", "house.db.csv").exit_code == 0

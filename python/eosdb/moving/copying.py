@@ -15,7 +15,7 @@ from ..native_database import NativeDatabase
 from ..opening import database_at
 from ..sqlite_database import SQLiteDatabase
 from .compressing import recompressed
-from .exporting import Progress
+from .exporting import Progress, checked_target
 from .new_places import new_directory
 from .pieces import pieces
 
@@ -100,7 +100,8 @@ def migrate_database(
         What was copied.
 
     Raises:
-        InvalidArgumentError: If the target is taken, or the kind or the level unknown.
+        InvalidArgumentError: If the target is taken or lies in the directory of the database, or
+            the kind or the level is unknown.
         ConflictError: If somebody else keeps writing.
         DiskFullError: If there is no space.
     """
@@ -109,7 +110,7 @@ def migrate_database(
         raise InvalidArgumentError(f"kind {kind!r} is unknown: use {' or '.join(KINDS)}")
     if level is not None and not 0 <= level <= 9:
         raise InvalidArgumentError(f"a level of compression is 0 to 9, not {level}")
-    target = Path(target)
+    target = checked_target(database, Path(target))
     before = size_on_disk(database.storage_path)
     for _ in range(_ATTEMPTS):
         try:
@@ -146,10 +147,10 @@ def backup_database(
         What was copied.
 
     Raises:
-        InvalidArgumentError: If the target is taken.
+        InvalidArgumentError: If the target is taken or lies in the directory of the database.
         DiskFullError: If there is no space.
     """
-    target = Path(target)
+    target = checked_target(database, Path(target))
     kind = kind_of(database)
     copier: Any = database
     with new_directory(target) as draft:

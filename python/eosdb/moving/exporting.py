@@ -10,6 +10,7 @@ from typing import IO, Final
 
 from ..damage import Damage
 from ..errors import ConflictError, InvalidArgumentError, StorageError
+from ..memory_database import MemoryDatabase
 from ..native_database import NativeDatabase
 from ..timestamps import DatabaseTimestamp
 from .formats import format_of, is_mixed, lines_of, write_rows, write_text
@@ -19,7 +20,14 @@ from .new_places import new_file
 from .pieces import pieces
 from .rows import Digest, Row
 
-__all__ = ["ExportReport", "Progress", "checked_namespace", "export_records", "print_records"]
+__all__ = [
+    "ExportReport",
+    "Progress",
+    "checked_namespace",
+    "checked_target",
+    "export_records",
+    "print_records",
+]
 
 Progress = Callable[[int, int], object]
 
@@ -80,12 +88,12 @@ def export_records(
         What was written.
 
     Raises:
-        InvalidArgumentError: If there is no such namespace, the target exists, or the format is
-            unknown.
+        InvalidArgumentError: If there is no such namespace, the target exists or lies in the
+            directory of the database, or the format is unknown.
         MissingDependencyError: If the format is Parquet, and pyarrow is not installed.
         DiskFullError: If there is no space for the file.
     """
-    target = Path(target)
+    target = checked_target(database, Path(target))
     chosen = format_of(target, format)
     checked_namespace(database, namespace)
     for _ in range(_ATTEMPTS):
@@ -168,6 +176,27 @@ def checked_namespace(database: NativeDatabase, namespace: str) -> str:
         there = f"there are {', '.join(known)}" if known else "the database is empty"
         raise InvalidArgumentError(f"there is no namespace {namespace!r}: {there}")
     return namespace
+
+
+def checked_target(database: NativeDatabase, target: Path) -> Path:
+    """Return a target that is outside the database, of which it might replace a file.
+
+    Args:
+        database: The database.
+        target: What is to be written.
+
+    Raises:
+        InvalidArgumentError: If it lies in the directory of the database.
+    """
+    if isinstance(database, MemoryDatabase):
+        return target
+    directory = database.storage_path.resolve()
+    if target.parent.resolve().is_relative_to(directory):
+        raise InvalidArgumentError(
+            f"'{target}' lies in the directory of the database itself, '{database.storage_path}': "
+            "name another place"
+        )
+    return target
 
 
 def _layout(source: _Source, format_: str) -> Layout:
