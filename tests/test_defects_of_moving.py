@@ -12,8 +12,9 @@ from click.testing import CliRunner, Result
 from moving_support import START
 from support import house
 
-from eosdb import LMDBDatabase
+from eosdb import InvalidArgumentError, LMDBDatabase, moving
 from eosdb.cli.program import program
+from eosdb.native_database import NativeDatabase
 
 
 @pytest.fixture
@@ -97,3 +98,35 @@ def test_nothing_is_written_into_the_database_itself(folder: Path) -> None:
     }  # fmt: skip
     assert run("export", "house.db", "house.dba").exit_code == 1  # no suffix, but no other reason
     assert run("export", "house.db", "house.db.csv").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["import", "house.db", "in.csv", "-n", "h", "--map", "W=a", "--map", "W=b"],
+         "--map names 'W' twice"),
+        (["compact", "house.db", "-n", "house", "--tier", "2 hours=1 hour",
+          "--tier", "2 hours=15 minutes"], "--tier names '2 hours' twice"),
+        (["compact", "house.db", "-n", "house", "--aggregation", "note=last",
+          "--aggregation", "note=mode"], "--aggregation names 'note' twice"),
+    ],
+)  # fmt: skip
+def test_contradictions_are_refused(arguments: list[str], message: str, folder: Path) -> None:
+    assert message in " ".join(refused(*arguments, code=2).split())
+    assert folder.exists()
+
+
+def test_two_columns_of_one_key_are_refused(db: NativeDatabase, folder: Path) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"'W' and 'V' .*'a'"):
+        moving.import_records(db, "h", folder / "in.csv", columns={"W": "a", "V": "a"})
+    refused("import", "house.db", "in.csv", "-n", "h", "--map", "W=a", "--map", "V=a")
+
+
+def test_the_kind_of_a_database_that_is_there(folder: Path) -> None:
+    arguments = ["import", "house.db", "in.csv", "-n", "new"]
+    error = refused(*arguments, "--kind", "sqlite")
+    assert "'house.db' is an LMDB database, not sqlite" in error
+    assert run(*arguments, "--kind", "lmdb").exit_code == 0
+    assert outcome("import", "new.db", "in.csv", "-n", "new", "--kind", "sqlite")
+    assert (folder / "new.db" / "data.db").is_file()
+    assert run("import", "new.db", "in.csv", "-n", "new").exit_code == 0

@@ -46,8 +46,7 @@ __all__ = ["import_", "pairs"]
 @click.option(
     "--kind",
     type=click.Choice(list(moving.KINDS)),
-    default="lmdb",
-    help="The kind of a database that does not exist yet.",
+    help="The kind of a database that does not exist yet. [default: lmdb]",
 )
 @dry_run_option
 def import_(
@@ -59,7 +58,7 @@ def import_(
     format_: str | None,
     columns: tuple[str, ...],
     timezone: str | None,
-    kind: str,
+    kind: str | None,
     dry_run: bool,
 ) -> Outcome:
     """Take the records of a file into a namespace; DATABASE is made if there is none.
@@ -68,6 +67,7 @@ def import_(
     Where there is a record in the same second, the values of the file are taken over into it and
     its others stay. If it is interrupted, run it again: it does the rest.
     """
+    mapped = pairs(columns, "--map", "COLUMN=KEY")
     if source.is_dir():
         files = _files_in(source, namespace)
     elif namespace is None:
@@ -84,7 +84,7 @@ def import_(
                         name,
                         path,
                         format=format_,
-                        columns=pairs(columns, "--map", "COLUMN=KEY"),
+                        columns=mapped,
                         timezone=timezone,
                         dry_run=dry_run,
                         progress=progress,
@@ -112,13 +112,19 @@ def _files_in(directory: Path, namespace: str | None) -> dict[str, Path]:
     return files
 
 
-def _target(path: Path, kind: str, dry_run: bool) -> NativeDatabase:
+def _target(path: Path, kind: str | None, dry_run: bool) -> NativeDatabase:
     is_new = not path.exists() or (path.is_dir() and not any(path.iterdir()))
     if not is_new:
-        return database_at(path, read_only=dry_run)
+        database = database_at(path, read_only=dry_run)
+        if kind not in {None, moving.kind_of(database)}:
+            raise eosdb.InvalidArgumentError(
+                f"'{path}' is an {database.provider_id()} database, not {kind}: leave --kind out, "
+                "or name a new directory"
+            )
+        return database
     if not path.parent.is_dir():
         raise eosdb.InvalidArgumentError(f"there is no directory '{path.parent}': make it first")
-    return eosdb.MemoryDatabase() if dry_run else moving.KINDS[kind](path)
+    return eosdb.MemoryDatabase() if dry_run else moving.KINDS[kind or "lmdb"](path)
 
 
 def _text(report: moving.ImportReport) -> str:
@@ -170,5 +176,7 @@ def pairs(texts: tuple[str, ...], option: str, form: str) -> dict[str, str]:
         left, sign, right = text.rpartition("=")
         if not (left and sign and right):
             raise click.UsageError(f"{option} {text!r}: expected {form}.")
+        if left.strip() in found:
+            raise click.UsageError(f"{option} names {left.strip()!r} twice: say it once.")
         found[left.strip()] = right.strip()
     return found

@@ -103,7 +103,8 @@ def import_records(
 
     Raises:
         InvalidArgumentError: If a line cannot be understood; the message has its number. The
-            batches before it are in the database. Or if the namespace is that of the quarantine.
+            batches before it are in the database. Or if the namespace is that of the quarantine,
+            or two columns have the same key.
         NaiveDatetimeError: If a time has no zone, and `timezone` is not given.
         DamagedRecordError: If there is a record in the same second that cannot be read.
         ReadOnlyError: If the database was opened to be read.
@@ -118,6 +119,8 @@ def import_records(
             f"the namespace '{QUARANTINE}' is where repairs put what is damaged: import into "
             "another one"
         )
+    if columns is not None:
+        _check_columns(columns)
     if timezone is not None:
         timezone = checked_zone(timezone)
     if not source.is_file():
@@ -142,6 +145,16 @@ def import_records(
         checked=not dry_run,
         dry_run=dry_run,
     )
+
+
+def _check_columns(columns: Mapping[str, str]) -> None:
+    by_key: dict[str, str] = {}
+    for name, key in columns.items():
+        if key in by_key:
+            raise InvalidArgumentError(
+                f"the columns {by_key[key]!r} and {name!r} would both be {key!r}: name one"
+            )
+        by_key[key] = name
 
 
 class _Seconds:
