@@ -593,7 +593,7 @@ main()
 
 def test_ctrl_c_in_the_middle_of_an_import(folder: Path) -> None:
     (folder / "in.csv").write_text(
-        "date_time,power_w\n" + "".join(f"{n * 60},{n}\n" for n in range(7_000))
+        "date_time,power_w\n" + "".join(f"{START + n * 60},{n}\n" for n in range(7_000))
     )
     arguments = ["import", "house.db", "in.csv", "-n", "new"]
     with subprocess.Popen(  # noqa: S603  our own program

@@ -130,3 +130,12 @@ def test_the_kind_of_a_database_that_is_there(folder: Path) -> None:
     assert outcome("import", "new.db", "in.csv", "-n", "new", "--kind", "sqlite")
     assert (folder / "new.db" / "data.db").is_file()
     assert run("import", "new.db", "in.csv", "-n", "new").exit_code == 0
+
+
+def test_numbers_that_were_taken_as_text_are_told(folder: Path) -> None:
+    (folder / "in.csv").write_text('date_time,a,b\n2026-01-01,"310,5",1\n')
+    arguments = ["import", "house.db", "in.csv", "-n", "new", "--timezone", "UTC"]
+    assert run(*arguments).stdout.endswith("\n  text, not numbers, in a ('310,5')\n")
+    assert outcome(*arguments)["files"][0]["texts"] == {"a": "310,5"}
+    (folder / "in.csv").write_text("date_time;a;b\n2026-01-01;310,5;1\n")
+    assert "text" not in run(*arguments).stdout

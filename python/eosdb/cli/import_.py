@@ -140,6 +140,9 @@ def _text(report: moving.ImportReport) -> str:
             f"\n  {report.repeated:,} lines share their second with an earlier line of the file: "
             "the last one's values count"
         )
+    if report.texts:
+        shown = ", ".join(f"{key} ({text!r})" for key, text in report.texts.items())
+        text += f"\n  text, not numbers, in {shown}"
     return text
 
 
@@ -159,6 +162,7 @@ def _data(report: moving.ImportReport) -> dict[str, Any]:
         "repeated": report.repeated,
         "checked": report.checked,
         "dry_run": report.dry_run,
+        "texts": report.texts,
     }
 
 

@@ -2,10 +2,14 @@
 
 A cell is JSON if it reads as JSON, and text otherwise; text that would read as JSON is written as a
 string of JSON. So numbers, truth values and text are told apart without knowing the column.
+
+Files of others, without the column of the zone, may have semicolons or tabulators for commas, as
+spreadsheets write them where the comma is the decimal point, and the truth values of pandas.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import math
@@ -26,6 +30,12 @@ _JSON: Final = frozenset('-0123456789{["tfnNI')
 """What JSON begins with."""
 
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
+
+_COMMA_NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d*),\d+([eE][+-]?\d+)?", re.ASCII)
+
+_TRUTH: Final = {"True": True, "False": False}
+
+_DELIMITERS: Final = "\t;,"
 
 _MOST: Final = 2**27
 """The longest cell that is read, in characters."""
@@ -60,12 +70,18 @@ def read(path: Path) -> Iterator[Line]:
     former = csv.field_size_limit(_MOST)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
+            delimiter = _delimiter(file)
+            reader = csv.reader(file, delimiter=delimiter, strict=True)
             names = next(reader, None)
             if names is None:
                 raise InvalidArgumentError(f"'{path}' is empty: expected a line with the columns")
             if twice := {name for name in names if names.count(name) > 1}:
                 raise InvalidArgumentError(f"'{path}' has two columns {min(twice)!r}")
+            is_ours = ZONE in names and delimiter == ","
+            if is_ours:
+                as_value = cell_value
+            else:
+                as_value = _value_with_comma if delimiter == ";" else _value_of_others
             as_text = [name in {ZONE, EXACT} for name in names]
             for cells in reader:
                 if not cells:
@@ -76,7 +92,7 @@ def read(path: Path) -> Iterator[Line]:
                         f"{len(names)} columns"
                     )
                 values = {
-                    name: (cell or None) if plain else cell_value(cell)
+                    name: (cell or None) if plain else as_value(cell)
                     for name, cell, plain in zip(names, cells, as_text, strict=True)
                 }
                 yield Line(reader.line_num, values)
@@ -124,6 +140,34 @@ def cell_value(cell: str) -> Any:
         return tagged_json.loads(cell)
     except ValueError:
         return cell
+
+
+def _delimiter(file: IO[str]) -> str:
+    """Return what delimits the cells of a file: what makes most columns of its first line."""
+    headers: dict[str, list[str]] = {}
+    for delimiter in _DELIMITERS:
+        file.seek(0)
+        with contextlib.suppress(csv.Error):  # quotes in its midst, as another one sees it
+            headers[delimiter] = next(csv.reader(file, delimiter=delimiter, strict=True), [])
+    file.seek(0)
+    if ZONE in headers.get(",", []):  # ours, whatever the names of columns
+        return ","
+    best = max(
+        headers,
+        key=lambda each: ("date_time" in headers[each], len(headers[each])),
+        default=",",
+    )
+    return best if len(headers.get(best, [])) > 1 else ","
+
+
+def _value_of_others(cell: str) -> Any:
+    return _TRUTH[cell] if cell in _TRUTH else cell_value(cell)
+
+
+def _value_with_comma(cell: str) -> Any:
+    if _COMMA_NUMBER.fullmatch(cell):
+        return float(cell.replace(",", "."))
+    return _value_of_others(cell)
 
 
 def _integer(cell: str) -> int | str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -25,14 +25,18 @@ from ..native_database import NativeDatabase
 from .compressing import compressed
 from .exporting import Progress
 from .formats import format_of, lines_of, number_of_lines
+from .layout import PREFIX
 from .lines import row_of
 from .new_places import failures_named
-from .rows import CONFIGURED, Row, checked_zone, read_row, row_key, row_pickle
+from .rows import CONFIGURED, ZONE, Row, checked_zone, read_row, row_key, row_pickle
 
 __all__ = ["ImportReport", "import_records"]
 
 _BATCH: Final = 5_000
 """How many lines are one transaction."""
+
+_SHOWN: Final = 40
+"""How many characters of a text are shown."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ class ImportReport:
             of its record.
         checked: Whether each record that was written was read again, and found equal.
         dry_run: Whether nothing was written.
+        texts: The first text, at most 40 characters of it, under each key that got any from a CSV
+            file of somebody else. Where numbers were meant, they are written in another way.
     """
 
     namespace: str
@@ -63,6 +69,7 @@ class ImportReport:
     repeated: int
     checked: bool
     dry_run: bool
+    texts: dict[str, str] = field(default_factory=dict)
 
 
 def import_records(
@@ -128,7 +135,8 @@ def import_records(
     counts = _Counts()
     with failures_named(source):
         total = number_of_lines(source, chosen) if progress else 0
-        rows = _rows(source, chosen, dict(columns) if columns else None, timezone)
+        texts: dict[str, str] = {}
+        rows = _rows(source, chosen, dict(columns) if columns else None, timezone, texts)
         while batch := list(islice(rows, _BATCH)):
             _take(database, namespace, batch, counts, dry_run=dry_run)
             if progress:
@@ -144,6 +152,7 @@ def import_records(
         counts.lines - counts.records,
         checked=not dry_run,
         dry_run=dry_run,
+        texts=texts,
     )
 
 
@@ -193,9 +202,13 @@ def _number(key: bytes) -> int:
 
 
 def _rows(
-    source: Path, format_: str, columns: dict[str, str] | None, timezone: str | None
+    source: Path,
+    format_: str,
+    columns: dict[str, str] | None,
+    timezone: str | None,
+    texts: dict[str, str],
 ) -> Iterator[tuple[bytes, Row]]:
-    """Yield the rows of a file with their keys."""
+    """Yield the rows of a file with their keys; note where others have text."""
     former: datetime | None = None
     for line in lines_of(source, format_):
         try:
@@ -207,6 +220,17 @@ def _rows(
                 f"'{source}', line {line.number}: {error}"
             ) from error
         former = row.instant
+        if format_ == "csv" and ZONE not in line.values:
+            _note_texts(row, texts)
+
+
+def _note_texts(row: Row, texts: dict[str, str]) -> None:
+    configured = row.fields.get(CONFIGURED)
+    for prefix, values in (("", row.fields), (PREFIX, configured)):
+        if isinstance(values, dict):
+            for name, value in values.items():
+                if type(value) is str and f"{prefix}{name}" not in texts:
+                    texts[f"{prefix}{name}"] = value[:_SHOWN]
 
 
 def _take(

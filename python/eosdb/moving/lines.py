@@ -17,6 +17,9 @@ __all__ = ["Line", "row_of", "time_text"]
 
 _TIME: Final = "date_time"
 
+_LEAST_SECONDS: Final = 1e8
+"""What is below is rather a date without hyphens, or a year, than seconds since 1970."""
+
 
 @dataclass(slots=True)
 class Line:
@@ -82,7 +85,13 @@ def row_of(
             if ZONE in values:
                 taken[ZONE] = values[ZONE]
         values, is_nested = taken, False
-    instant = _instant(values.get(_TIME), timezone, former)
+    time = values.get(_TIME)
+    if ZONE not in values and type(time) in {int, float} and abs(time) < _LEAST_SECONDS:
+        raise InvalidArgumentError(
+            f"{time} as a time may be a date, or seconds since 1970 that end in 1973: expected ISO "
+            "8601 such as '2026-01-02', or seconds since 1970 of later years"
+        )
+    instant = _instant(time, timezone, former)
     if (zone := values.get(ZONE)) is not None:
         if type(zone) is not str:
             raise InvalidArgumentError(f"{zone!r} is no name of a time zone")
