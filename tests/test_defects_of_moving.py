@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 from moving_support import START
@@ -139,3 +140,22 @@ def test_numbers_that_were_taken_as_text_are_told(folder: Path) -> None:
     assert outcome(*arguments)["files"][0]["texts"] == {"a": "310,5"}
     (folder / "in.csv").write_text("date_time;a;b\n2026-01-01;310,5;1\n")
     assert "text" not in run(*arguments).stdout
+
+
+def test_bounds_without_offset_are_in_the_zone_that_is_named(folder: Path) -> None:
+    bounds = ["--from", "2026-01-01 09:00", "--to", "2026-01-01 09:01"]
+    arguments = ["plot", "house.db", "out.svg", *bounds, "-k", "power_w", "--timezone"]
+    assert "no numbers" in run(*arguments, "Europe/Berlin").stderr
+    assert run(*arguments, "Asia/Tokyo").exit_code == 0  # of the first record
+    assert (folder / "out.svg").is_file()
+
+
+def test_every_bound_says_which_zone_it_is_in() -> None:
+    found = {
+        (verb, option.name): option.help or ""
+        for verb, command in program.commands.items()
+        for option in command.params
+        if isinstance(option, click.Option) and option.name in {"start", "end", "before"}
+    }
+    assert len(found) == 5
+    assert all("zone" in text for text in found.values()), found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 import click
@@ -18,7 +18,10 @@ from eosdb.native_database import NativeDatabase
 from .verb import DATABASE, Console, Outcome, namespace as namespace_option, opened, verb
 from .verify import damage_data
 
-__all__ = ["export", "only", "timestamp_of"]
+__all__ = ["LOCAL", "export", "only", "timestamp_of"]
+
+LOCAL: Final = "in ISO 8601; without an offset, in the zone of this machine"
+"""How the help describes an instant."""
 
 
 @verb("export")
@@ -31,8 +34,8 @@ __all__ = ["export", "only", "timestamp_of"]
     type=click.Choice(moving.FORMATS),
     help="The format; by default the suffix of TARGET tells it.",
 )
-@click.option("--from", "start", help="The first instant inside, in ISO 8601.")
-@click.option("--to", "end", help="The first instant outside, in ISO 8601.")
+@click.option("--from", "start", help=f"The first instant inside, {LOCAL}.")
+@click.option("--to", "end", help=f"The first instant outside, {LOCAL}.")
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 def export(
     console: Console,
@@ -133,12 +136,13 @@ def only(db: NativeDatabase, namespace: str | None) -> str:
     return names[0]
 
 
-def timestamp_of(text: str | None) -> eosdb.DatabaseTimestamp | None:
+def timestamp_of(text: str | None, timezone: str | None = None) -> eosdb.DatabaseTimestamp | None:
     """Return an instant that was given as text as a key.
 
     Args:
-        text: The text, in ISO 8601; without an offset it is in the local zone.
+        text: The text, in ISO 8601.
+        timezone: The zone of a text without an offset; `None` for the local one.
     """
     if text is None:
         return None
-    return eosdb.DatabaseTimestamp.from_datetime(eosdb.to_datetime(text))
+    return eosdb.DatabaseTimestamp.from_datetime(eosdb.to_datetime(text, in_timezone=timezone))

@@ -12,7 +12,7 @@ import click
 import eosdb
 from eosdb.moving.new_places import new_file
 
-from .export import only, timestamp_of
+from .export import LOCAL, only, timestamp_of
 from .verb import DATABASE, Console, Outcome, namespace as namespace_option, verb
 
 __all__ = ["plot"]
@@ -37,10 +37,13 @@ _FORMATS = ("png", "svg", "pdf")
     metavar="INTERVAL",
     help="Draw bars of the energy that meters counted, such as '1 hour' or '1 day' each.",
 )
-@click.option("--from", "start", help="The first instant inside, in ISO 8601.")
-@click.option("--to", "end", help="The first instant outside, in ISO 8601.")
+@click.option("--from", "start", help=f"The first instant inside, {LOCAL}, or of --timezone.")
+@click.option("--to", "end", help=f"The first instant outside, {LOCAL}, or of --timezone.")
 @click.option(
-    "--timezone", metavar="ZONE", help="The zone of the time axis; by default that of the records."
+    "--timezone",
+    metavar="ZONE",
+    help="The zone of the time axis, by default that of the records, and of instants without an "
+    "offset.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
 def plot(
@@ -65,7 +68,7 @@ def plot(
         raise click.UsageError("--energy needs the keys of the meters: -k KEY.")
     first, last = (
         None if bound is None else bound.to_datetime()
-        for bound in (timestamp_of(start), timestamp_of(end))
+        for bound in (timestamp_of(start, timezone), timestamp_of(end, timezone))
     )
     if importlib.util.find_spec("matplotlib") is not None:
         importlib.import_module("matplotlib").use("agg")  # needs no screen

@@ -15,7 +15,7 @@ from eosdb.moving.exporting import checked_namespace
 from eosdb.namespace_sequence import sequence_of
 from eosdb.texts import size_text
 
-from .export import timestamp_of
+from .export import LOCAL, timestamp_of
 from .verb import (
     DATABASE,
     Console,
@@ -34,7 +34,7 @@ __all__ = ["vacuum"]
 @DATABASE
 @namespace_option()
 @click.option("--keep", metavar="DURATION", help="How long to keep records, such as '365 days'.")
-@click.option("--before", metavar="TIME", help="Delete what is before this instant.")
+@click.option("--before", metavar="TIME", help=f"Delete what is before this instant, {LOCAL}.")
 @dry_run_option
 def vacuum(
     console: Console,
