@@ -27,7 +27,7 @@ __all__ = ["program"]
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 all is well; 1 something was found, or it failed; 2 wrong usage; "
-    "130 interrupted.",
+    "130 interrupted; 129 and 143 ended by SIGHUP or SIGTERM.",
 )
 @click.version_option(__version__, prog_name="eosdb")
 def program() -> None:

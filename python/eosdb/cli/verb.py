@@ -6,10 +6,11 @@ import functools
 import json
 import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -108,7 +109,8 @@ def _first_line(function: Callable[..., Any]) -> str:
 def _run(function: Callable[[], Outcome | None], *, as_json: bool, debug: bool) -> int:
     """Run a verb, print what it says, and return the exit code."""
     try:
-        outcome = function()
+        with _signals_raised():
+            outcome = function()
         if outcome is None:
             return 0
         if as_json:
@@ -118,6 +120,10 @@ def _run(function: Callable[[], Outcome | None], *, as_json: bool, debug: bool) 
         sys.stdout.flush()
     except click.ClickException:
         raise
+    except _Ended as error:
+        with suppress(OSError):  # the terminal may be gone
+            _complain(f"ended by {error.signal.name}")
+        return 128 + error.signal
     except KeyboardInterrupt:
         _complain("interrupted")
         return _INTERRUPTED
@@ -134,6 +140,37 @@ def _run(function: Callable[[], Outcome | None], *, as_json: bool, debug: bool) 
             click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
         return 1
     return 1 if outcome.failed else 0
+
+
+class _Ended(KeyboardInterrupt):
+    """The process was asked to end: what it has begun is cleared away as after Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.signal = signal.Signals(number)
+
+
+@contextmanager
+def _signals_raised() -> Iterator[None]:
+    """Have requests to end come as exceptions, unless the caller or `nohup` wants it otherwise."""
+
+    def end(number: int, _: object) -> None:
+        for each in watched:
+            signal.signal(each, signal.SIG_IGN)  # not again while it is cleared away
+        raise _Ended(number)
+
+    watched = [
+        number
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) == signal.SIG_DFL
+    ]
+    try:
+        for number in watched:
+            signal.signal(number, end)
+        yield
+    finally:
+        for number in watched:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager
