@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import glob
+import os
 import secrets
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -38,10 +41,8 @@ def new_file(target: Path, *, overwrite: bool) -> Iterator[Path]:
         raise InvalidArgumentError(f"'{target}' is a directory: name a file")
     if target.exists() and not overwrite:
         raise InvalidArgumentError(f"'{target}' exists: name another file, or have it overwritten")
-    draft = _beside(target)
-    with failures_named(target):
+    with failures_named(target), _draft(target, Path.touch) as draft:
         try:
-            draft.touch(exist_ok=False)
             yield draft
             synchronize(draft)
             draft.replace(target)
@@ -58,7 +59,7 @@ def new_directory(target: Path) -> Iterator[Path]:
         target: The directory that is to be; it may exist if it is empty.
 
     Yields:
-        A name for the directory to make.
+        The directory to fill, which is empty.
 
     Raises:
         InvalidArgumentError: If the target is taken.
@@ -69,8 +70,7 @@ def new_directory(target: Path) -> Iterator[Path]:
         raise InvalidArgumentError(f"'{target}' is not empty: name another target")
     if target.exists() and not target.is_dir():
         raise InvalidArgumentError(f"'{target}' is a file: name a directory")
-    draft = _beside(target)
-    with failures_named(target):
+    with failures_named(target), _draft(target, Path.mkdir) as draft:
         try:
             yield draft
             for file in draft.iterdir():
@@ -103,6 +103,56 @@ def failures_named(place: Path) -> Iterator[None]:
                 f"no space for '{place}': free some, or name another target"
             ) from error
         raise StorageError(f"'{place}': {error.strerror or error}") from error
+
+
+@contextmanager
+def _draft(target: Path, make: Callable[[Path], object]) -> Iterator[Path]:
+    """Make a draft beside the target, and remove those whose makers were killed.
+
+    A draft is locked as long as its maker lives. Where the file system has no locks, as some of
+    those over a network, nothing is removed.
+    """
+    for left in target.parent.glob(f".{glob.escape(target.name)}.{'[0-9a-f]' * 8}.part"):
+        with _locked(left) as is_mine:
+            if is_mine:
+                _remove(left)
+    while True:
+        draft = _beside(target)
+        make(draft)
+        with _locked(draft) as is_mine:
+            # Somebody else may have taken it for left behind before it was locked.
+            if is_mine is not False and draft.exists():
+                yield draft
+                return
+
+
+@contextmanager
+def _locked(draft: Path) -> Iterator[bool | None]:
+    """Lock a draft; tell whether nobody else has; `None` if it cannot be told."""
+    try:
+        descriptor = os.open(draft, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except OSError:
+        yield None
+        return
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_mine: bool | None = True
+        except BlockingIOError:
+            is_mine = False
+        except OSError:
+            is_mine = None
+        yield is_mine
+    finally:
+        os.close(descriptor)
+
+
+def _remove(draft: Path) -> None:
+    if draft.is_dir():
+        shutil.rmtree(draft, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            draft.unlink()
 
 
 def _beside(target: Path) -> Path:
