@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 from click.testing import CliRunner, Result
-from moving_support import START
-from support import house
+from moving_support import START, put
+from support import WITH_TESTS, house, when
 
 from eosdb import InvalidArgumentError, LMDBDatabase, moving
 from eosdb.cli.program import program
@@ -159,3 +161,67 @@ def test_every_bound_says_which_zone_it_is_in() -> None:
     }
     assert len(found) == 5
     assert all("zone" in text for text in found.values()), found
+
+
+EVIL = "evil\x1b[31m\x07\x9b2J\u202e"
+
+
+@pytest.fixture
+def evil(folder: Path) -> Path:
+    """The folder with a namespace, a key and a value of control characters."""
+    with LMDBDatabase("house.db") as db:
+        put(db, {"date_time": when(START), "configured_data": {}, EVIL: EVIL})
+        db.save_records(db.iterate_records(namespace="house"), EVIL)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["info", "house.db"],
+        ["stats", "house.db"],
+        ["keys", "house.db"],
+        ["verify", "house.db"],
+        ["doctor", "house.db"],
+        ["export", "house.db"],
+        ["export", "house.db", "out.csv", "-n", EVIL],
+        ["export", "house.db", EVIL, "-n", "nothing"],
+        ["vacuum", "house.db", "--keep", "1 day", "--dry-run"],
+        ["compact", "house.db", "-n", "house", "--dry-run"],
+        ["info", "\udcff\x1b[2J"],
+    ],
+)
+def test_control_characters_reach_no_terminal(arguments: list[str], evil: Path) -> None:
+    for extra in ([], ["--json"], ["--debug"]):
+        result = CliRunner().invoke(program, [*arguments, *extra], color=True)
+        own = re.compile(r"^\x1b\[(1|3\d)m[\w .:'?]+\x1b\[0m", re.MULTILINE)
+        shown = own.sub("", result.stdout + result.stderr)
+        assert shown
+        assert not re.search(r"[^\n -~\u00a0-\u2027\u2030-\u2065\u2070-\ud7ff]", shown), shown
+        if "--json" in extra and result.exit_code == 0:
+            json.loads(result.stdout)
+    assert evil.exists()
+
+
+def test_data_on_the_standard_output_stay_as_they_are(evil: Path) -> None:
+    assert f",{EVIL}," in run("export", "house.db", "-n", EVIL).stdout
+    assert evil.exists()
+
+
+LATIN = """
+import io, sys
+sys.stdout = io.TextIOWrapper(sys.stdout.buffer, encoding="ascii")
+from eosdb.cli import main
+main()
+"""
+
+
+def test_the_standard_output_is_utf_8(folder: Path) -> None:
+    with LMDBDatabase("house.db") as db:
+        put(db, {"date_time": when(START), "note": "ä😀"})
+    result = subprocess.run(  # noqa: S603  our own program
+        [sys.executable, "-c", LATIN, "export", "house.db", "--to", "2026-01-01T00:00:01Z"],
+        env=WITH_TESTS, capture_output=True, check=True,
+    )  # fmt: skip
+    assert result.stdout.decode("utf-8").endswith("ä😀\n")
+    assert folder.exists()

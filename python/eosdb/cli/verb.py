@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import io
 import json
 import logging
 import os
+import re
 import signal
 import sys
 import traceback
@@ -71,7 +73,7 @@ class Console:
             yield None
             return
         with click.progressbar(
-            length=1, label=label, file=sys.stderr, color=_is_coloured(sys.stderr)
+            length=1, label=_visible(label), file=sys.stderr, color=_is_coloured(sys.stderr)
         ) as bar:
 
             def tell(done: int, total: int) -> None:
@@ -91,6 +93,7 @@ def verb(name: str) -> Callable[[Callable[..., Outcome | None]], click.Command]:
     def made(function: Callable[..., Outcome | None]) -> click.Command:
         @functools.wraps(function)
         def run(*, as_json: bool, debug: bool, **values: Any) -> None:
+            _speak_utf_8()
             with _warnings_shown():
                 code = _run(lambda: function(Console(), **values), as_json=as_json, debug=debug)
             sys.exit(code)
@@ -114,9 +117,9 @@ def _run(function: Callable[[], Outcome | None], *, as_json: bool, debug: bool) 
         if outcome is None:
             return 0
         if as_json:
-            click.echo(json.dumps(outcome.data, ensure_ascii=False, indent=2))
+            click.echo(_visible(json.dumps(outcome.data, ensure_ascii=False, indent=2)))
         elif outcome.text:
-            click.echo(outcome.text, color=_is_coloured(sys.stdout))
+            click.echo(_visible(outcome.text), color=_is_coloured(sys.stdout))
         sys.stdout.flush()
     except click.ClickException:
         raise
@@ -137,7 +140,7 @@ def _run(function: Callable[[], Outcome | None], *, as_json: bool, debug: bool) 
             text = f"a mistake in eosdb: {type(error).__name__}: {text} (see it by --debug)"
         _complain(text)
         if debug:
-            click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+            click.echo(_visible("".join(traceback.format_exception(error))), err=True, nl=False)
         return 1
     return 1 if outcome.failed else 0
 
@@ -179,7 +182,7 @@ def _warnings_shown() -> Iterator[None]:
     logger = logging.getLogger("eosdb")
     handler = logging.StreamHandler(sys.stderr)
     handler.setLevel(logging.WARNING)
-    handler.setFormatter(logging.Formatter("eosdb: %(message)s"))
+    handler.setFormatter(_Visible("eosdb: %(message)s"))
     logger.addHandler(handler)
     try:
         yield
@@ -189,7 +192,7 @@ def _warnings_shown() -> Iterator[None]:
 
 def _complain(message: str) -> None:
     text = click.style("eosdb:", fg="red")
-    click.echo(f"{text} {message}", err=True, color=_is_coloured(sys.stderr))
+    click.echo(f"{text} {_visible(message)}", err=True, color=_is_coloured(sys.stderr))
 
 
 def _is_coloured(stream: Any) -> bool:
@@ -235,6 +238,33 @@ def opened(path: Path, *, read_only: bool = True) -> Iterator[NativeDatabase]:
 
 # ---- text -----------------------------------------------------------------------------------
 
+_OURS: Final = r"^\x1b\[(?:1|3[1-7])m[ -~]*\x1b\[0m"
+"""What we colour, or have in bold: always the beginning of a line."""
+
+_CONTROL: Final = r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+"""What would change a terminal or the order of the text, and what is no character at all."""
+
+_OURS_OR_CONTROL: Final = re.compile(f"({_OURS})|{_CONTROL}", re.MULTILINE)
+
+
+def _visible(text: str) -> str:
+    """Return text with control characters in names and values as JSON writes them."""
+    return _OURS_OR_CONTROL.sub(lambda found: found[1] or f"\\u{ord(found[0]):04x}", text)
+
+
+class _Visible(logging.Formatter):
+    """A formatter of messages in which control characters are escaped."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _visible(super().format(record))
+
+
+def _speak_utf_8() -> None:
+    """Write UTF-8 whatever the locale, for that is what files and JSON have too."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
 
 def table(titles: list[str], rows: list[list[str]]) -> str:
     """Return a table with columns as wide as they need to be; numbers stand at the right.
@@ -243,6 +273,7 @@ def table(titles: list[str], rows: list[list[str]]) -> str:
         titles: The titles of the columns.
         rows: The cells.
     """
+    rows = [[_visible(cell).replace("\n", r"\u000a") for cell in row] for row in rows]
     lines = [titles, *rows]
     widths = [max(len(line[place]) for line in lines) for place in range(len(titles))]
     right = [
