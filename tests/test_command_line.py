@@ -389,7 +389,7 @@ def test_damage_is_found_put_aside_and_told(folder: Path) -> None:
     assert json.loads(exported.stdout)["files"][0]["records"] == RECORDS - 1
     printed = run("export", "house.db")
     assert printed.exit_code == 1
-    assert "1 damaged records were left out" in printed.stderr
+    assert "1 damaged record left out" in printed.stderr
     assert run("doctor", "house.db").exit_code == 1
     assert "damaged" in run("stats", "house.db").stdout
     assert run("repair", "house.db").exit_code == 0

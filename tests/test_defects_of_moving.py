@@ -59,8 +59,7 @@ def test_lines_of_the_same_second_are_told(folder: Path) -> None:
     result = run("import", "house.db", "in.csv", "-n", "new", "--dry-run")
     assert result.stdout == (
         "new: 2 records in 'in.csv': 2 would be added, 0 would be changed, 0 already there\n"
-        "  1 lines share their second with an earlier line of the file: the last one's values "
-        "count\n"
+        "  1 line in the same second as an earlier one: the last one's values count\n"
     )
     (file,) = outcome("import", "house.db", "in.csv", "-n", "new")["files"]
     assert (file["records"], file["added"], file["repeated"]) == (2, 2, 1)
@@ -224,4 +223,21 @@ def test_the_standard_output_is_utf_8(folder: Path) -> None:
         env=WITH_TESTS, capture_output=True, check=True,
     )  # fmt: skip
     assert result.stdout.decode("utf-8").endswith("ä😀\n")
+    assert folder.exists()
+
+
+def test_one_record_is_no_records(folder: Path) -> None:
+    with LMDBDatabase("one.db") as db:
+        house(db, 1, start=START)
+    for arguments in (
+        ["export", "one.db", "out.csv"],
+        ["import", "one.db", "in.csv", "-n", "house"],
+        ["backup", "one.db", "backup"],
+        ["migrate", "one.db", "copy"],
+        ["vacuum", "one.db", "--before", "2027-01-01", "--dry-run"],
+        ["stats", "one.db"],
+    ):
+        shown = run(*arguments).stdout
+        assert re.search(r"\b1 record\b|records   1,", shown), shown
+        assert not re.search(r"\b1 (records|namespaces)", shown), shown
     assert folder.exists()

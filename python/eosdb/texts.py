@@ -1,13 +1,23 @@
-"""Sizes and durations as people read them."""
+"""Sizes, durations and numbers of things as people read them."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import Final
 
-__all__ = ["duration_text", "size_text"]
+__all__ = ["count_text", "duration_text", "size_text"]
 
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+
+
+def count_text(number: int, thing: str) -> str:
+    """Return a number of things, such as `1 record` or `1,234 records`.
+
+    Args:
+        number: The number.
+        thing: What they are, in the singular, of which the plural ends in `s`.
+    """
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def size_text(size: int) -> str:

@@ -14,6 +14,7 @@ from eosdb import moving
 from eosdb.damage import QUARANTINE
 from eosdb.moving.exporting import checked_namespace
 from eosdb.native_database import NativeDatabase
+from eosdb.texts import count_text
 
 from .verb import DATABASE, Console, Outcome, namespace as namespace_option, opened, verb
 from .verify import damage_data
@@ -64,9 +65,8 @@ def export(
             )
             sys.stdout.flush()
             if report.damaged:
-                raise eosdb.StorageError(
-                    f"{len(report.damaged)} damaged records were left out: see 'eosdb verify'"
-                )
+                left_out = count_text(len(report.damaged), "damaged record")
+                raise eosdb.StorageError(f"{left_out} left out: see 'eosdb verify'")
             return None
         if target.is_dir():
             if format_ is None:
@@ -97,8 +97,8 @@ def export(
     lines = []
     for report in reports:
         lines.append(
-            f"{report.namespace}: {report.records:,} records in '{report.path}', read again and "
-            "found equal"
+            f"{report.namespace}: {count_text(report.records, 'record')} in '{report.path}', read "
+            "again and found equal"
         )
         lines += [f"  left out: {damage}" for damage in report.damaged]
     failed = any(report.damaged for report in reports)

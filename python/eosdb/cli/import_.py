@@ -12,6 +12,7 @@ import eosdb
 from eosdb import moving
 from eosdb.native_database import NativeDatabase
 from eosdb.opening import database_at
+from eosdb.texts import count_text
 
 from .verb import (
     DATABASE,
@@ -131,14 +132,14 @@ def _text(report: moving.ImportReport) -> str:
     would = "would be " if report.dry_run else ""
     checked = ", read again and found equal" if report.checked else ""
     text = (
-        f"{report.namespace}: {_records(report):,} records in '{report.path}': {report.added:,} "
-        f"{would}added, {report.changed:,} {would}changed, {report.unchanged:,} already there"
-        f"{checked}"
+        f"{report.namespace}: {count_text(_records(report), 'record')} in '{report.path}': "
+        f"{report.added:,} {would}added, {report.changed:,} {would}changed, "
+        f"{report.unchanged:,} already there{checked}"
     )
     if report.repeated:
         text += (
-            f"\n  {report.repeated:,} lines share their second with an earlier line of the file: "
-            "the last one's values count"
+            f"\n  {count_text(report.repeated, 'line')} in the same second as an earlier one: the "
+            "last one's values count"
         )
     if report.texts:
         shown = ", ".join(f"{key} ({text!r})" for key, text in report.texts.items())

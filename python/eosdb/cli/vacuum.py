@@ -13,7 +13,7 @@ from eosdb.damage import QUARANTINE
 from eosdb.instants import shifted
 from eosdb.moving.exporting import checked_namespace
 from eosdb.namespace_sequence import sequence_of
-from eosdb.texts import size_text
+from eosdb.texts import count_text, size_text
 
 from .export import LOCAL, timestamp_of
 from .verb import (
@@ -78,8 +78,8 @@ def vacuum(
             )
     would = "would be " if dry_run else ""
     lines = [
-        f"{each['name']}: {each['deleted']:,} records ({size_text(each['bytes'])}) from before "
-        f"{each['keep_from'] or 'all time'} {would}deleted"
+        f"{each['name']}: {count_text(each['deleted'], 'record')} ({size_text(each['bytes'])}) "
+        f"from before {each['keep_from'] or 'all time'} {would}deleted"
         for each in done
     ]
     return Outcome({"dry_run": dry_run, "namespaces": done}, "\n".join(lines) or "It is empty.")
