@@ -96,7 +96,7 @@ def test_what_a_killed_move_left_is_removed_by_the_next(source: Path, tmp_path: 
     for other in (".export.note", ".exports.0123abcd.part", ".export.0123.part"):
         (place / other).touch()
     others = {path.name for path in place.iterdir()}
-    command = [sys.executable, "-c", KILLED, source]
+    command = [sys.executable, "-c", KILLED, str(source)]
     subprocess.run(command, env=WITH_TESTS, cwd=place, check=True)  # noqa: S603  our own program
     left = {path.name for path in place.iterdir()} - others
     assert sorted(name.split(".")[1] for name in left) == sorted(MOVES)

@@ -174,9 +174,12 @@ class _Seconds:
 
     def add(self, seconds: list[int]) -> int:
         """Take in seconds; return how many of them, each once, were not seen before."""
-        new = np.setdiff1d(np.array(seconds, np.int64), self._seen)
-        self._seen = np.insert(self._seen, np.searchsorted(self._seen, new), new)
-        return len(new)
+        each = np.unique(np.array(seconds, np.int64))
+        places = np.searchsorted(self._seen, each)
+        # numpy's functions for sets would sort all that were seen, for each batch.
+        is_new = np.searchsorted(self._seen, each, "right") == places
+        self._seen = np.insert(self._seen, places[is_new], each[is_new])
+        return int(is_new.sum())
 
 
 class _Counts:
@@ -256,9 +259,8 @@ def _take(
             merged[key] = _merged(existing, row)
     written = {key: _pickle(key, row) for key, row in merged.items()}
     written = {key: pickle for key, pickle in written.items() if former.get(key) != pickle}
-    added, changed = [], []
-    for key in written:
-        (changed if key in former else added).append(key)
+    added = [key for key in written if key not in former]
+    changed = [key for key in written if key in former]
     counts.take([key for key, _ in batch], added, changed)
     if dry_run or not written:
         return

@@ -85,7 +85,7 @@ def row_of(
             if ZONE in values:
                 taken[ZONE] = values[ZONE]
         values, is_nested = taken, False
-    time = values.get(_TIME)
+    time: Any = values.get(_TIME)
     if ZONE not in values and type(time) in {int, float} and abs(time) < _LEAST_SECONDS:
         raise InvalidArgumentError(
             f"{time} as a time may be a date, or seconds since 1970 that end in 1973: expected ISO "
