@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from ._core import Store, inspect_metadata, inspect_records, quarantine
 from .errors import ConflictError, DamagedDatabaseError, InvalidArgumentError
 from .lmdb_database import LMDBDatabase
 from .native_database import NativeDatabase
+from .new_places import new_directory
 from .opening import Engine, engine_in
 from .sqlite_database import SQLiteDatabase
 
@@ -214,7 +215,7 @@ def repair(
     Args:
         database: An open database, or the directory of one, which is then opened.
         target: A directory that does not exist or is empty. If it is given, a copy there is
-            repaired, and the original is not touched.
+            repaired, and the original is not touched. It appears when that is complete.
         namespaces: Which namespaces to look at; all if not given.
         progress: Is told, now and then, how many of how many records were looked at. What it
             raises ends the work; what was put aside by then stays there.
@@ -226,9 +227,9 @@ def repair(
         InvalidArgumentError: If the file is damaged and there is no target, or the target is taken.
         DamagedDatabaseError: If the damaged file is SQLite's.
         StorageError: If there is no database, or it cannot be written.
+        DiskFullError: If there is no space.
         ConflictError: If others keep changing what is to be put aside.
     """
-    lost: list[Damage] = []
     place = _place_of(database)
     damage = [] if place is None else _damaged_pages(*place)
     if damage and place is not None and place[0] is SQLiteDatabase:
@@ -237,26 +238,34 @@ def repair(
             "save what can be read of it with the command `.recover` of sqlite3"
         )
     if target is not None:
-        target = Path(target)
-        if damage and place is not None:
-            _, places = Store.lmdb_salvage(place[1], target)
-            lost = [Damage(cause, page=page) for page, cause in places]
-        else:
-            with _opened(database, read_only=True) as opened:
-                opened.copy_to(target)
-        database = target
-    elif damage and place is not None:
+        lost: list[Damage] = []
+        with new_directory(Path(target)) as draft:
+            if damage and place is not None:
+                _, places = Store.lmdb_salvage(place[1], draft)
+                lost = [Damage(cause, page=page) for page, cause in places]
+            else:
+                with _opened(database, read_only=True) as opened:
+                    opened.copy_to(draft)
+            return replace(_repaired(draft, namespaces, progress), lost=lost)
+    if damage and place is not None:
         raise InvalidArgumentError(
             f"the database file in '{place[1]}' is damaged ({damage[0]}): name a target, a new "
             "directory that will hold what can be read of it"
         )
+    return _repaired(database, namespaces, progress)
+
+
+def _repaired(
+    database: Any, namespaces: Iterable[str | None] | None, progress: Progress | None
+) -> RepairReport:
+    """Put aside what cannot be read of a database with a sound file."""
     moved: list[Damage] = []
     with _opened(database, read_only=False) as opened:
         names = _names(opened, namespaces)
         for _, found in _walk(opened, names, _put_aside, progress):
             moved += found.damage
         records = {name: opened.count_records(namespace=name) for name in names}
-    return RepairReport(records, moved, lost)
+    return RepairReport(records, moved)
 
 
 @dataclass(frozen=True)

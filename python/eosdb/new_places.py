@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from ..errors import DiskFullError, InvalidArgumentError, StorageError
-from ..files import synchronize
+from .errors import DiskFullError, InvalidArgumentError, StorageError
+from .files import synchronize
 
 __all__ = ["failures_named", "new_directory", "new_file"]
 
@@ -58,7 +58,7 @@ def new_directory(target: Path) -> Iterator[Path]:
         target: The directory that is to be; it may exist if it is empty.
 
     Yields:
-        A name for the directory to make.
+        The directory to fill, which is empty.
 
     Raises:
         InvalidArgumentError: If the target is taken.
@@ -72,12 +72,15 @@ def new_directory(target: Path) -> Iterator[Path]:
     draft = _beside(target)
     with failures_named(target):
         try:
+            draft.mkdir()
             yield draft
             for file in draft.iterdir():
                 synchronize(file)
             synchronize(draft)
             draft.rename(target)
             synchronize(target.parent)
+        except DiskFullError as error:  # the core's, which knows the draft only
+            raise _no_space(target) from error
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
@@ -99,10 +102,12 @@ def failures_named(place: Path) -> Iterator[None]:
         raise
     except OSError as error:
         if error.errno in _FULL:
-            raise DiskFullError(
-                f"no space for '{place}': free some, or name another target"
-            ) from error
+            raise _no_space(place) from error
         raise StorageError(f"'{place}': {error.strerror or error}") from error
+
+
+def _no_space(target: Path) -> DiskFullError:
+    return DiskFullError(f"no space for '{target}': free some, or name another target")
 
 
 def _beside(target: Path) -> Path:

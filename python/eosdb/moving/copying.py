@@ -15,7 +15,7 @@ from ..opening import database_at
 from ..sqlite_database import SQLiteDatabase
 from .compressing import recompressed
 from .exporting import Progress
-from .new_places import new_directory
+from ..new_places import new_directory
 from .pieces import pieces
 
 __all__ = [

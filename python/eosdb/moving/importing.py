@@ -22,7 +22,7 @@ from .compressing import compressed
 from .exporting import Progress
 from .formats import format_of, lines_of, number_of_lines
 from .lines import row_of
-from .new_places import failures_named
+from ..new_places import failures_named
 from .rows import CONFIGURED, Row, checked_zone, read_row, row_key, row_pickle
 
 __all__ = ["ImportReport", "import_records"]
