@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["synchronize"]
+__all__ = ["may_write", "synchronize"]
 
 
 def synchronize(path: Path) -> None:
@@ -19,3 +19,12 @@ def synchronize(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def may_write(path: Path) -> bool:
+    """Whether this process may write to a file, or into a directory.
+
+    Args:
+        path: The file or directory.
+    """
+    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)

@@ -11,6 +11,7 @@ import click
 import eosdb
 from eosdb import moving
 from eosdb.native_database import NativeDatabase
+from eosdb.new_places import failures_named
 from eosdb.opening import database_at
 
 from .verb import (
@@ -102,7 +103,8 @@ def import_(
 
 
 def _target(path: Path, kind: str, dry_run: bool) -> NativeDatabase:
-    is_new = not path.exists() or (path.is_dir() and not any(path.iterdir()))
+    with failures_named(path):
+        is_new = not path.exists() or (path.is_dir() and not any(path.iterdir()))
     if not is_new:
         return database_at(path, read_only=dry_run)
     if not path.parent.is_dir():
