@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+from pathlib import Path
 
 __all__ = ["main"]
 
 
 def main() -> None:
     """Run the command with the arguments of the process, and exit."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started the process
+            setattr(sys, name, Path(os.devnull).open("w"))
     try:
         importlib.import_module("click")
         program = importlib.import_module("eosdb.cli.program").program

@@ -128,6 +128,8 @@ def _run(function: Callable[[], Outcome | None], *, as_json: bool, debug: bool) 
         return 1
     except Exception as error:  # noqa: BLE001  a mistake of ours is one line too
         text = " ".join(str(error).split())
+        if isinstance(error, OSError) and error.filename is None:
+            text = f"the output cannot be written: {error.strerror or error}"
         if not isinstance(error, EosdbError | OSError):
             text = f"a mistake in eosdb: {type(error).__name__}: {text} (see it by --debug)"
         _complain(text)
