@@ -28,7 +28,8 @@ LONG = 60
 def serve() -> None:
     """Answer requests, one a line on the standard input: a verb and where to interrupt it."""
     for line in sys.stdin:
-        print(json.dumps(_answer(**json.loads(line))), flush=True)
+        sys.stdout.write(json.dumps(_answer(**json.loads(line))) + "\n")
+        sys.stdout.flush()
 
 
 def _answer(folder: str, arguments: list[str], at: str, call: int, longest: float) -> Any:
@@ -54,7 +55,7 @@ def _answer(folder: str, arguments: list[str], at: str, call: int, longest: floa
         # Whoever starts tests in the background may have them ignore it.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if at == "any":
-            os.write(writing, b".")
+            _before(verb, "_run", lambda: os.write(writing, b"."))
         else:
             PLACES[at](partial(_stop, writing, [call]))
         sys.argv = ["eosdb", *arguments]
@@ -94,7 +95,7 @@ def _in_small_batches(stop: Callable[..., None]) -> None:
     _at_progress(stop)
 
 
-def _before(module: Any, name: str, stop: Callable[..., None]) -> None:
+def _before(module: Any, name: str, stop: Callable[..., object]) -> None:
     """Where the verb calls a function."""
     function = getattr(module, name)
 

@@ -14,7 +14,7 @@ from typing import Final
 
 import pytest
 from command_line_support import PROGRAM as COMMAND
-from full_disk import CASES, FREE, check, check_save, limited, make_house
+from full_disk import CASES, FREE, PAIRS, check, check_save, limited, make_house
 from support import PROGRAM, WITH_TESTS
 
 
@@ -26,11 +26,10 @@ def large_houses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {kind: folder / kind for kind in FREE}
 
 
-@pytest.mark.parametrize("kind", FREE)
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("kind", "case"), PAIRS)
 def test_a_verb_whose_files_may_not_grow(
-    case: str,
     kind: str,
+    case: str,
     large_houses: dict[str, Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

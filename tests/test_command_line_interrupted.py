@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from command_line_support import RECORDS, START, digest, lay_out, outcome, run
+from command_line_support import RECORDS, START, digest, lay_out, make_house, outcome, run
 from support import PROGRAM, WITH_TESTS, at, engine_for
 
 Interrupt = Callable[..., Any]
@@ -96,7 +98,22 @@ def assert_interrupted(answer: Any) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", COMPLETE)
+IN_BOTH_KINDS: Final = {
+    "backup", "migrate to LMDB", "migrate to SQLite", "repair into a target", "compact --dry-run",
+}  # fmt: skip
+"""Where the kind of database makes a difference."""
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        (kind, name)
+        for name in COMPLETE
+        for kind in ("lmdb", "sqlite")
+        if kind == "lmdb" or name in IN_BOTH_KINDS
+    ],
+    indirect=["place"],
+)
 def test_what_was_interrupted_leaves_nothing(
     name: str, place: Path, interrupt: Interrupt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,6 +127,55 @@ def test_what_was_interrupted_leaves_nothing(
     assert digest(place) == before
     assert {path.name for path in place.iterdir()} == {database_in(place).name, "in.csv"}
     run(*arguments)  # nothing is in its way
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("place", ["lmdb", "sqlite"], indirect=True)
+def test_at_any_moment(place: Path, interrupt: Interrupt, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever runs just then, the core in the midst of a transaction among it."""
+    monkeypatch.chdir(place)
+    kind = database_in(place).name
+    shutil.rmtree(kind)
+    make_house(place / kind, 20_000)
+    shutil.copytree(kind, "sound")
+    (place / "in.csv").write_text(
+        "date_time,power_w\n" + "".join(f"{n * 60},{n}\n" for n in range(12_000))
+    )
+    commands = {name: words for name, (words, _, _) in COMPLETE.items()} | {
+        "import": ["import", "DB", "in.csv", "-n", "new"],
+        "compact": ["compact", "DB", "-n", "house", "--aggregation", "grid_kwh=meter"],
+        "vacuum": ["vacuum", "DB", "--keep", "1 hour"],
+        "repair": ["repair", "DB"],
+    }
+    interrupted = dict.fromkeys(commands, 0)
+    for name, words in commands.items():
+        longest = 1.0
+        for _ in range(6):
+            shutil.rmtree(kind)
+            shutil.copytree("sound", kind)
+            names = {path.name for path in place.iterdir()} | {"stdout", "stderr"}
+            arguments = [kind if word == "DB" else word for word in words]
+            answer = interrupt(place, arguments, "any", longest=longest)
+            made = {path.name for path in place.iterdir()} - names
+            if answer["code"] == 130:
+                interrupted[name] += 1
+                assert (answer["stdout"], answer["stderr"]) == ("", "eosdb: interrupted\n"), name
+                assert not made, name
+            else:
+                # It had ended, perhaps but for Python itself; the next one is interrupted earlier.
+                assert answer["code"] in {0, -signal.SIGINT}, (name, answer)
+                assert answer["stdout"], name
+                assert answer["stderr"] == "", name
+                longest /= 2
+            for file in made:
+                shutil.rmtree(file) if Path(file).is_dir() else Path(file).unlink()
+            verified = outcome("verify", kind)
+            assert verified["sound"], name
+            if words[0] not in {"import", "vacuum", "compact"}:
+                assert digest(place / kind) == digest(place / "sound"), name
+            if words[0] == "import":
+                assert verified["records"].get("new", 0) % 5_000 in {0, 2_000}
+    assert all(interrupted.values()), interrupted
 
 
 def test_an_interrupted_import_is_finished_by_doing_it_again(

@@ -74,8 +74,8 @@ class SQLiteDatabase(NativeDatabase):
             if "readonly database" not in str(error):  # SQLite's words
                 raise
             raise StorageError(
-                f"{error}: the directory may not be written, in which SQLite notes whoever reads. Do "
-                "it as the database's owner, or have the owner make you a copy by 'eosdb backup'"
+                f"{error}: the directory may not be written, in which SQLite notes whoever reads: "
+                "do it as the database's owner, or have the owner make you a copy by 'eosdb backup'"
             ) from error
         self._warn_of_network_file_system()
         return store

@@ -14,7 +14,7 @@ def main() -> None:
     """Run the command with the arguments of the process, and exit."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started the process
-            setattr(sys, name, Path(os.devnull).open("w"))
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  for good
     try:
         importlib.import_module("click")
         program = importlib.import_module("eosdb.cli.program").program

@@ -11,11 +11,11 @@ from .._core import inspect_records
 from ..errors import ConflictError, InvalidArgumentError, StorageError
 from ..lmdb_database import LMDBDatabase
 from ..native_database import NativeDatabase
+from ..new_places import new_directory
 from ..opening import database_at
 from ..sqlite_database import SQLiteDatabase
 from .compressing import recompressed
 from .exporting import Progress
-from ..new_places import new_directory
 from .pieces import pieces
 
 __all__ = [

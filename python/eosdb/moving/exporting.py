@@ -11,11 +11,11 @@ from typing import IO, Final
 from ..damage import Damage
 from ..errors import ConflictError, InvalidArgumentError, StorageError
 from ..native_database import NativeDatabase
+from ..new_places import new_file
 from ..timestamps import DatabaseTimestamp
 from .formats import format_of, is_mixed, lines_of, write_rows, write_text
 from .layout import Layout, LayoutChanged, scan
 from .lines import row_of
-from ..new_places import new_file
 from .pieces import pieces
 from .rows import Digest, Row
 
