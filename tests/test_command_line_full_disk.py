@@ -17,6 +17,8 @@ from command_line_support import PROGRAM as COMMAND
 from full_disk import CASES, FREE, PAIRS, check, check_save, limited, make_house
 from support import PROGRAM, WITH_TESTS
 
+from eosdb import LMDBDatabase
+
 
 @pytest.fixture(scope="module")
 def large_houses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
@@ -89,6 +91,16 @@ def test_a_file_system_that_is_full(cases: list[str], large_houses: dict[str, Pa
     if "unshare:" in child.stderr or "mount:" in child.stderr:
         pytest.skip("this process may not mount anything")
     assert child.returncode == 0, child.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="done on Linux only")
+def test_the_lock_file_has_its_blocks_at_once(folder: Path) -> None:
+    """Where nothing can be mounted, this tells that a full disk would not end the process."""
+    lock = folder / "house.db" / "lock.mdb"
+    lock.unlink()
+    with LMDBDatabase(folder / "house.db", read_only=True):
+        assert lock.stat().st_size == 32_768
+        assert lock.stat().st_blocks * 512 >= 32_768
 
 
 @pytest.mark.parametrize("arguments", [["info", "house.db"], ["export", "house.db"]])
