@@ -303,6 +303,8 @@ class NamespaceView(Frames):
             NaiveDatetimeError: If a bound has no time zone.
         """
         start, end = self._instant(start_datetime), self._instant(end_datetime)
+        if start is None and end is None:
+            return self.keys
         return sorted(self._stored.names_between(_key(start), _key(end)))
 
     # ---- drawing ---------------------------------------------------------------------------
