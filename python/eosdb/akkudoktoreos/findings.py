@@ -110,19 +110,26 @@ def _namespace(database: NativeDatabase, name: str) -> NamespaceFindings:
 def tell(database: NativeDatabase, flavour: Flavour) -> None:
     """Tell the log what was found in a database that EOS has opened.
 
+    EOS makes a namespace for each of its providers, of which few are ever used: those without
+    records are only counted.
+
     Args:
         database: The open database.
         flavour: The EOS.
     """
     findings = look(database)
+    empty = [each for each in findings.namespaces if not each.records and not each.problems]
     kind = "asynchronous" if flavour.is_asynchronous else "synchronous"
     _logger.info(
-        "eosdb %s keeps the records of this Akkudoktor-EOS (%s) in '%s': %d namespaces",
+        "eosdb %s keeps the records of this Akkudoktor-EOS (%s) in '%s': %d namespaces, %d empty",
         eosdb.__version__,
         kind,
         findings.path,
         len(findings.namespaces),
+        len(empty),
     )
     for namespace in findings.namespaces:
+        if namespace in empty:
+            continue
         level = logging.WARNING if namespace.problems else logging.INFO
         _logger.log(level, "%s", namespace)
