@@ -372,7 +372,7 @@ def test_the_log_tells_it_once(found: Seen) -> None:
     assert levels == ("INFO", "WARNING", "INFO", "WARNING")
     assert messages[0].endswith(f"({eos.flavour}) in '{eos.database}': 4 namespaces, 1 empty")
     assert messages[1].startswith("Damaged: 3 records, 20250101T000000Z to 20250103T000000Z; its")
-    assert messages[2] == "Good: 1 records, 20250102T000000Z to 20250102T000000Z"
+    assert messages[2] == "Good: 1 record, 20250102T000000Z to 20250102T000000Z"
 
 
 # ---- the runner -------------------------------------------------------------------------------
