@@ -20,7 +20,7 @@ import pytest
 from open_support import ANY, by_class, household, key, store, zone_of
 from reading_support import START, Rows, fill, minute
 from support import PROGRAM, WITH_TESTS, when
-from upstream_format import pack
+from upstream_format import pack, put
 
 import eosdb
 from eosdb import LMDBDatabase, NamespaceView
@@ -164,12 +164,27 @@ def test_times_are_shown_in_the_zone_that_is_asked_for(tmp_path: Path) -> None:
             assert str(zone_of(view["house"].to_dataframe())) == "UTC"
 
 
-def test_records_of_several_zones_are_shown_in_utc(tmp_path: Path) -> None:
+def test_records_of_several_zones_are_shown_in_that_of_the_newest(tmp_path: Path) -> None:
     def travelled(database: Any) -> Any:
         rows = fill(Rows(database=database), {0: 1.0})
         return fill(rows, {1: 2.0}, base=START.astimezone(BERLIN))
 
     with eosdb.open(store(tmp_path, travelled)) as view:
+        house = view["house"]
+        assert str(zone_of(house.to_dataframe())) == "Europe/Berlin"
+        assert str(zone_of(house.to_dataframe(end_datetime=minute(1)))) == "Europe/Berlin"
+        assert pa.table(house)["date_time"].type.tz == "Europe/Berlin"
+        assert house.min_datetime is not None
+        assert house.min_datetime.timezone_name == "Europe/Berlin"
+        assert [date.timezone_name for date in house.key_to_lists("v")[0]] == ["Europe/Berlin"] * 2
+        # Text is in that zone, too.
+        assert len(house.to_dataframe("2024-01-01 01:00", "2024-01-01 01:01")) == 1
+
+
+def test_without_a_record_that_tells_the_zone_there_is_none_yet(tmp_path: Path) -> None:
+    put(tmp_path, "house", {key(0): b"rubbish"})
+    with eosdb.open(tmp_path) as view:
+        assert view["house"].timezone is None
         assert str(zone_of(view["house"].to_dataframe())) == "UTC"
 
 
