@@ -210,7 +210,7 @@ def test_a_bad_database_is_one_line_and_stays_as_it_is(verb: str, state: str, fo
         # What looks for damage tells of it.
         assert state == "a damaged file"
         assert verb in {"verify", "repair --dry-run", "doctor"}
-        assert "damaged" in result.stdout or "pages lost" in result.stdout
+        assert "damaged" in result.stdout or "1 page lost" in result.stdout
     assert digest(folder) == before
 
 
@@ -409,7 +409,7 @@ def test_what_can_be_read_of_a_damaged_file_is_saved(folder: Path) -> None:
         pytest.skip("the last page is not in use")
     result = run("repair", "house.db", "rescued.db")
     assert result.exit_code == 1
-    assert "pages lost" in result.stdout
+    assert "1 page lost" in result.stdout
     assert run("verify", "rescued.db").exit_code == 0
 
 
@@ -636,6 +636,7 @@ def test_colours_and_bars_are_for_terminals(folder: Path) -> None:
     shown = on_a_terminal(["export", "house.db", "out.csv"])
     assert "Exporting house" in shown
     assert "100%" in shown
+    assert "100%" in on_a_terminal(["import", "copy.db", "out.csv", "-n", "house"])
     assert "\x1b[1m" in on_a_terminal(["info", "house.db"], NO_COLOR="")
     assert "\x1b[1m" not in on_a_terminal(["info", "house.db"], NO_COLOR="1")
     result = run("info", "house.db")
@@ -657,6 +658,29 @@ def test_shells_complete_verbs(shell: str) -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert "export" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("eosdb stats house.db -n ho", ["plain,house"]),
+        ("eosdb stats house.db -n x", []),
+        ("eosdb stats nothing.db -n ho", []),
+        ("eosdb stats -n ho", []),
+    ],
+)
+def test_shells_complete_namespaces(folder: Path, words: str, found: list[str]) -> None:
+    result = subprocess.run(  # noqa: S603  our own program
+        PROGRAM,
+        env={
+            **WITH_TESTS,
+            "_EOSDB_COMPLETE": "bash_complete",
+            "COMP_WORDS": words.replace(" ", "\n"),
+            "COMP_CWORD": str(words.count(" ")),
+        },
+        cwd=folder, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert (result.stdout.split(), result.stderr) == (found, "")
 
 
 DOCUMENT: Final = Path(__file__).resolve().parents[1] / "docs" / "command-line.md"

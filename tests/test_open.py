@@ -45,7 +45,7 @@ def test_it_is_a_mapping_of_namespaces(path: Path) -> None:
         database.delete_records([b"20260101T000000Z"], "empty")
     with eosdb.open(path) as view:
         assert isinstance(view, Mapping)
-        assert list(view) == ["empty", "house", "other"]
+        assert list(view) == view._ipython_key_completions_() == ["empty", "house", "other"]
         assert [len(namespace) for namespace in view.values()] == [0, 500, 1]
         assert "house" in view
         assert "home" not in view
@@ -94,7 +94,7 @@ def test_what_is_not_there_is_named_with_what_there_is(path: Path) -> None:
             with pytest.raises(eosdb.UnknownKeyError) as caught:
                 read("power_kw")
             assert f"did you mean 'power_w'? there are {ANY}" in str(caught.value)
-        with pytest.raises(eosdb.ArgumentTypeError, match="several keys"):
+        with pytest.raises(eosdb.ArgumentTypeError, match=r"several keys, .*: try \['power_w'\]"):
             house.to_dataframe(keys="power_w")
 
 
@@ -263,6 +263,8 @@ def test_closed_is_closed(path: Path) -> None:
             use()
     assert "closed" in repr(view)
     assert "closed" in view._repr_html_()
+    assert repr(house).endswith("(closed)>")
+    assert house._repr_html_() is None  # then a notebook shows the other one
 
 
 def test_a_path_without_a_database_is_refused(tmp_path: Path) -> None:

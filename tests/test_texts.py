@@ -1,4 +1,4 @@
-"""Sizes and durations as people read them."""
+"""Sizes, durations and numbers of things as people read them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from eosdb.texts import duration_text, size_text
+from eosdb.texts import counted, duration_text, size_text
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,10 @@ def test_sizes(size: int, text: str) -> None:
 )  # fmt: skip
 def test_durations(seconds: float, text: str) -> None:
     assert duration_text(timedelta(seconds=seconds)) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0 pages"), (1, "1 page"), (2, "2 pages"), (1234, "1,234 pages")]
+)
+def test_numbers_of_things(number: int, text: str) -> None:
+    assert counted(number, "page") == text

@@ -169,6 +169,10 @@ class DatabaseView(Mapping[str, "NamespaceView"]):
         """Iterate over the names of the namespaces, sorted."""
         return iter([name for name in self.database.namespaces() if name != _NOT_SHOWN])
 
+    def _ipython_key_completions_(self) -> list[str]:
+        """Return what a notebook may complete `view["` to."""
+        return list(self)
+
     def __len__(self) -> int:
         """Return how many namespaces there are."""
         return sum(1 for _ in self)
@@ -239,14 +243,16 @@ class NamespaceView(Frames):
         return True
 
     def __repr__(self) -> str:
+        if not self._view.is_open:
+            return f"<{type(self).__name__} {self.namespace!r} of {str(self.path)!r} (closed)>"
         ends = (self.min_datetime, self.max_datetime)
         first, last = (time_text(end) for end in ends)
         return (
             f"<{type(self).__name__} {self.namespace!r}: {len(self):,} records, {first} to {last}>"
         )
 
-    def _repr_html_(self) -> str:
-        return namespace_html(self)
+    def _repr_html_(self) -> str | None:
+        return namespace_html(self) if self._view.is_open else None
 
     @property
     def path(self) -> Path:
@@ -461,7 +467,7 @@ class NamespaceView(Frames):
         if keys is None:
             return self.keys_between(start, end)
         if isinstance(keys, str):
-            raise ArgumentTypeError(f"expected several keys, not the text {keys!r}")
+            raise ArgumentTypeError(f"expected several keys, not the text {keys!r}: try [{keys!r}]")
         asked = list(dict.fromkeys(keys))
         self._check_keys(asked)
         return asked

@@ -78,6 +78,7 @@ class Console:
                 bar.update(done - bar.pos)
 
             yield tell
+            tell(bar.length or 0, bar.length or 0)  # what was told last may be short of the end
 
 
 def verb(name: str) -> Callable[[Callable[..., Outcome | None]], click.Command]:
@@ -94,9 +95,12 @@ def verb(name: str) -> Callable[[Callable[..., Outcome | None]], click.Command]:
                 code = _run(lambda: function(Console(), **values), as_json=as_json, debug=debug)
             sys.exit(code)
 
-        run = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(run)
-        run = click.option("--debug", is_flag=True, help="Show where an error comes from.")(run)
-        return click.command(name, short_help=_first_line(function))(run)
+        command = click.command(name, short_help=_first_line(function))(run)
+        command.params += [  # behind the verb's own
+            click.Option(["--json", "as_json"], is_flag=True, help="Print the result as JSON."),
+            click.Option(["--debug"], is_flag=True, help="Show where an error comes from."),
+        ]
+        return command
 
     return made
 
@@ -165,6 +169,19 @@ DATABASE: Final = click.argument("database", type=click.Path(path_type=Path))
 """The argument that names the database."""
 
 
+def _namespaces(context: click.Context, _option: click.Parameter, start: str) -> list[str]:
+    """Return the namespaces that a shell may complete a name to."""
+    # click gives up at the option whose value is still to come, and leaves the rest as it is.
+    path = context.params.get("database") or next(iter(context.args), None)
+    if path is None:
+        return []
+    try:
+        with opened(Path(path)) as database:
+            return [name for name in database.namespaces() if name.startswith(start)]
+    except (EosdbError, OSError):
+        return []
+
+
 def namespace(*, required: bool = False) -> Callable[[_F], _F]:
     """Return the option that names a namespace.
 
@@ -172,7 +189,14 @@ def namespace(*, required: bool = False) -> Callable[[_F], _F]:
         required: Whether it must be given.
     """
     meaning = "The namespace." if required else "Only this namespace."
-    return click.option("-n", "--namespace", required=required, help=meaning)
+    return click.option(
+        "-n",
+        "--namespace",
+        metavar="NAME",
+        required=required,
+        help=meaning,
+        shell_complete=_namespaces,
+    )
 
 
 dry_run: Final = click.option(
