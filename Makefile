@@ -55,9 +55,9 @@ $(DEMO_DATA): | $(TOOLS)
 	$(call step,fetch the demonstration data)
 	$(PY) -m pip install --no-deps --target $@ pvanalytics==0.2.2
 
-# The checks side by side: each of them keeps one core waiting for long stretches. (Cargo counts cores
-# itself: it is not to ask make.)
-test: $(TOOLS) ## Check format, lints and types, and run every test
+# The checks side by side: each of them keeps one core waiting for long stretches, and those of Rust
+# need no tools. (Cargo counts cores itself: it is not to ask make.)
+test: $(PY) ## Check format, lints and types, and run every test
 	$(MAKE) --no-print-directory -j2 check-rust check-python
 	$(call step,pytest)
 	$(PY) -m pytest -n auto

@@ -28,6 +28,13 @@ def database() -> Iterator[eosdb.MemoryDatabase]:
         yield opened
 
 
+@pytest.fixture
+def db() -> Iterator[eosdb.MemoryDatabase]:
+    """An empty database."""
+    with eosdb.MemoryDatabase() as opened:
+        yield opened
+
+
 @pytest.fixture(params=[NamedHouse, ModelHouse])
 def loaded(request: pytest.FixtureRequest, database: eosdb.MemoryDatabase) -> Any:
     """A sequence with loaded rows of which none was ever an object."""

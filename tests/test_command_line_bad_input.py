@@ -117,7 +117,7 @@ STATES: Final[dict[str, tuple[str, Spoil]]] = {
     "short data.db": ("sqlite", cut_short),
 }
 
-TELLS: Final = {"verify": "damaged", "repair --dry-run": "pages lost", "doctor": "damaged"}
+TELLS: Final = {"verify": "damaged", "repair --dry-run": " lost", "doctor": "damaged"}
 """What the verbs that look for damage say of it as a result."""
 
 

@@ -79,7 +79,7 @@ def test_what_can_be_read_of_a_damaged_file_is_saved(folder: Path) -> None:
         pytest.skip("the last page is not in use")
     result = run("repair", "house.db", "rescued.db")
     assert result.exit_code == 1
-    assert "pages lost" in result.stdout
+    assert "1 page lost" in result.stdout
     assert run("verify", "rescued.db").exit_code == 0
 
 

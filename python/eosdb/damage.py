@@ -16,6 +16,7 @@ from .native_database import NativeDatabase
 from .new_places import new_directory
 from .opening import Engine, engine_in
 from .sqlite_database import SQLiteDatabase
+from .texts import counted
 
 __all__ = [
     "Damage",
@@ -96,7 +97,7 @@ class VerifyReport:
 
     def __str__(self) -> str:
         """Return it as text, a line for each damaged thing."""
-        total = f"{sum(self.records.values()):,} records in {len(self.records)} namespaces"
+        total = _total(self.records)
         state = "all sound" if self.is_sound else f"{len(self.damage):,} damaged"
         return "\n".join([f"{total}, {state}", *(f"  {damage}" for damage in self.damage)])
 
@@ -117,15 +118,15 @@ class RepairReport:
 
     def __str__(self) -> str:
         """Return it as text, a line for each thing put aside or lost."""
-        total = f"{sum(self.records.values()):,} records in {len(self.records)} namespaces"
-        moved, lost = (
-            f"{len(self.quarantined):,} values put aside",
-            f"{len(self.lost):,} pages lost",
-        )
-        lines = [f"{total}, {moved}, {lost}"]
+        moved, lost = counted(len(self.quarantined), "value"), counted(len(self.lost), "page")
+        lines = [f"{_total(self.records)}, {moved} put aside, {lost} lost"]
         lines += [f"  put aside: {damage}" for damage in self.quarantined]
         lines += [f"  lost: {damage}" for damage in self.lost]
         return "\n".join(lines)
+
+
+def _total(records: dict[str | None, int]) -> str:
+    return f"{counted(sum(records.values()), 'record')} in {counted(len(records), 'namespace')}"
 
 
 def verify(
@@ -336,9 +337,8 @@ def _names(database: Any, namespaces: Iterable[str | None] | None) -> list[str |
     if namespaces is not None:
         return list(namespaces)
     if not hasattr(database, "namespaces"):
-        raise InvalidArgumentError(
-            f"{type(database).__name__} cannot list its namespaces: name those to look at"
-        )
+        hint = "give its 'database'" if hasattr(database, "database") else "name those to look at"
+        raise InvalidArgumentError(f"{type(database).__name__} cannot list its namespaces: {hint}")
     names: list[str | None] = [name for name in database.namespaces() if name != QUARANTINE]
     # The unnamed one is always there; it is of interest where it holds records.
     if isinstance(database, NativeDatabase) and database._store.count(None, None, None) > 0:

@@ -4,8 +4,24 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 
-__all__ = ["may_write", "synchronize"]
+__all__ = ["may_write", "size_on_disk", "synchronize"]
+
+_BLOCK: Final = 512
+"""What `st_blocks` counts, on every file system."""
+
+
+def size_on_disk(path: Path) -> int:
+    """Return what the files in a directory, or one file, take on disk, in bytes.
+
+    That is not how long they are: the files of py-lmdb are sparse.
+
+    Args:
+        path: The directory, or the file.
+    """
+    files = [path] if path.is_file() else [file for file in path.iterdir() if file.is_file()]
+    return _BLOCK * sum(file.stat().st_blocks for file in files)
 
 
 def synchronize(path: Path) -> None:

@@ -37,7 +37,7 @@ def new_file(target: Path, *, overwrite: bool) -> Iterator[Path]:
     if target.is_dir():
         raise InvalidArgumentError(f"'{target}' is a directory: name a file")
     if target.exists() and not overwrite:
-        raise InvalidArgumentError(f"'{target}' exists: name another file, or have it overwritten")
+        raise InvalidArgumentError(f"'{target}' exists: name another file, or say 'overwrite'")
     draft = _beside(target)
     with failures_named(target):
         try:

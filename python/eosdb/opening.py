@@ -55,6 +55,11 @@ def database_at(
         raise StorageError(f"'{path}' has more than one database, {places}: name the file of one")
     if not found:
         what = "is no database" if path.exists() else "does not exist"
+        if path.is_file() and Store.sqlite_is_database(path) and path.name not in _FILES:
+            raise StorageError(
+                f"'{path}' is an SQLite file of another name: put it, alone, into a directory as "
+                "'data.db'"
+            )
         raise StorageError(
             f"'{path}' {what}: name the directory of an LMDB environment or of an SQLite file "
             f"'data.db', either file itself, or a data folder of Akkudoktor-EOS"

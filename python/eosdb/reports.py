@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, Self
 
 from .datetimes import DateTime, to_datetime
+from .texts import duration_text, size_text
 
 __all__ = ["CompactionReport", "KeyReport", "TierReport", "VacuumReport"]
 
@@ -117,12 +118,12 @@ class CompactionReport(int):
         """Return it as text, a line for each tier and key."""
         would = "would replace" if self.dry_run else "replaced"
         rows = f"{int(self):,} records by {self.rows_written:,}"
-        lines = [f"compaction {would} {rows}, {_size(self.bytes_saved)} less"]
+        lines = [f"compaction {would} {rows}, {size_text(self.bytes_saved)} less"]
         for tier in self.tiers:
             lines.append(
-                f"  {_time(tier.interval)} up to {tier.cutoff:YYYY-MM-DD HH:mm} UTC: "
+                f"  {duration_text(tier.interval)} up to {tier.cutoff:YYYY-MM-DD HH:mm} UTC: "
                 f"{tier.rows_before:,} records become {tier.rows_after:,}, "
-                f"{_size(tier.bytes_saved)} less"
+                f"{size_text(tier.bytes_saved)} less"
             )
             lines += [
                 f"    {name}: {key.readings_before:,} values become {key.readings_after:,}"
@@ -167,23 +168,8 @@ class VacuumReport(int):
         """Return it as text."""
         would = "would delete" if self.dry_run else "deleted"
         before = "" if self.keep_from is None else f" before {self.keep_from}"
-        return f"vacuum {would} {int(self):,} records{before}, {_size(self.bytes_deleted)}"
+        return f"vacuum {would} {int(self):,} records{before}, {size_text(self.bytes_deleted)}"
 
     def __repr__(self) -> str:
         """Return it as text; a number says too little."""
         return f"<{self}>"
-
-
-def _size(count: int) -> str:
-    if abs(count) < 10_000:
-        return f"{count:,} bytes"
-    return f"{count / 1000:,.0f} kB" if abs(count) < 10_000_000 else f"{count / 1e6:,.0f} MB"
-
-
-def _time(duration: timedelta) -> str:
-    seconds = int(duration.total_seconds())
-    for unit, name in ((86_400, "day"), (3600, "hour"), (60, "minute")):
-        if seconds % unit == 0:
-            count = seconds // unit
-            return f"{count} {name}" + ("s" if count > 1 else "")
-    return f"{seconds} s"

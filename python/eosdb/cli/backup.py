@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from eosdb import moving
+from eosdb.texts import size_text
 
-from .verb import DATABASE, Console, Outcome, opened, size_text, verb
+from .verb import DATABASE, Console, Outcome, opened, verb
 from .verify import named
 
 __all__ = ["backup", "copy_data"]

@@ -13,14 +13,15 @@ import click
 
 import eosdb
 from eosdb._core import Store
-from eosdb.files import may_write
-from eosdb.moving.copying import kind_of, size_on_disk
+from eosdb.files import may_write, size_on_disk
+from eosdb.moving.copying import kind_of
 from eosdb.native_database import NativeDatabase
 from eosdb.opening import database_at
 from eosdb.survey import Survey
+from eosdb.texts import size_text
 
 from .stats import surveys
-from .verb import DATABASE, Console, Outcome, size_text, time_text, verb
+from .verb import DATABASE, Console, Outcome, time_text, verb
 
 __all__ = ["doctor", "readers"]
 

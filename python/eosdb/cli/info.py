@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from eosdb.moving.copying import kind_of, names_of, size_on_disk
+from eosdb.files import size_on_disk
+from eosdb.moving.copying import kind_of, names_of
+from eosdb.texts import size_text
 from eosdb.timestamps import DatabaseTimestamp
 
-from .verb import DATABASE, Console, Outcome, opened, size_text, table, time_text, verb
+from .verb import DATABASE, Console, Outcome, opened, table, time_text, verb
 
 __all__ = ["info"]
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from eosdb import moving
+from eosdb.texts import counted, size_text
 
 from .backup import copy_data
-from .verb import DATABASE, Console, Outcome, opened, size_text, verb
+from .verb import DATABASE, Console, Outcome, opened, verb
 
 __all__ = ["migrate"]
 
@@ -38,9 +39,10 @@ def migrate(
     """
     with opened(database) as db, console.progress("Migrating") as progress:
         report = moving.migrate_database(db, target, kind, level=level, progress=progress)
-    records = sum(report.records.values())
+    records = counted(sum(report.records.values()), "record")
+    kind = moving.KINDS[report.kind].__name__.removesuffix("Database")
     text = (
-        f"{records:,} records in {len(report.records)} namespaces copied to the {report.kind} "
+        f"{records} in {counted(len(report.records), 'namespace')} copied to the {kind} "
         f"database '{target}', read again and found equal: {size_text(report.bytes_before)} "
         f"before, {size_text(report.bytes_after)} after"
     )

@@ -10,15 +10,14 @@ from eosdb.damage import QUARANTINE
 from eosdb.moving.exporting import checked_namespace
 from eosdb.native_database import NativeDatabase
 from eosdb.survey import Survey, survey
+from eosdb.texts import duration_text, size_text
 
 from .verb import (
     DATABASE,
     Console,
     Outcome,
-    duration_text,
     namespace as namespace_option,
     opened,
-    size_text,
     time_text,
     verb,
 )

@@ -13,6 +13,7 @@ from eosdb.damage import QUARANTINE
 from eosdb.instants import shifted
 from eosdb.moving.exporting import checked_namespace
 from eosdb.namespace_sequence import sequence_of
+from eosdb.texts import size_text
 
 from .export import timestamp_of
 from .verb import (
@@ -22,7 +23,6 @@ from .verb import (
     dry_run as dry_run_option,
     namespace as namespace_option,
     opened,
-    size_text,
     time_text,
     verb,
 )

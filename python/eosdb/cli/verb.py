@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -28,7 +28,6 @@ __all__ = [
     "dry_run",
     "namespace",
     "opened",
-    "size_text",
     "table",
     "time_text",
     "verb",
@@ -79,6 +78,7 @@ class Console:
                 bar.update(done - bar.pos)
 
             yield tell
+            tell(bar.length or 0, bar.length or 0)  # what was told last may be short of the end
 
 
 def verb(name: str) -> Callable[[Callable[..., Outcome | None]], click.Command]:
@@ -95,9 +95,12 @@ def verb(name: str) -> Callable[[Callable[..., Outcome | None]], click.Command]:
                 code = _run(lambda: function(Console(), **values), as_json=as_json, debug=debug)
             sys.exit(code)
 
-        run = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(run)
-        run = click.option("--debug", is_flag=True, help="Show where an error comes from.")(run)
-        return click.command(name, short_help=_first_line(function))(run)
+        command = click.command(name, short_help=_first_line(function))(run)
+        command.params += [  # behind the verb's own
+            click.Option(["--json", "as_json"], is_flag=True, help="Print the result as JSON."),
+            click.Option(["--debug"], is_flag=True, help="Show where an error comes from."),
+        ]
+        return command
 
     return made
 
@@ -168,6 +171,19 @@ DATABASE: Final = click.argument("database", type=click.Path(path_type=Path))
 """The argument that names the database."""
 
 
+def _namespaces(context: click.Context, _option: click.Parameter, start: str) -> list[str]:
+    """Return the namespaces that a shell may complete a name to."""
+    # click gives up at the option whose value is still to come, and leaves the rest as it is.
+    path = context.params.get("database") or next(iter(context.args), None)
+    if path is None:
+        return []
+    try:
+        with opened(Path(path)) as database:
+            return [name for name in database.namespaces() if name.startswith(start)]
+    except (EosdbError, OSError):
+        return []
+
+
 def namespace(*, required: bool = False) -> Callable[[_F], _F]:
     """Return the option that names a namespace.
 
@@ -175,7 +191,14 @@ def namespace(*, required: bool = False) -> Callable[[_F], _F]:
         required: Whether it must be given.
     """
     meaning = "The namespace." if required else "Only this namespace."
-    return click.option("-n", "--namespace", required=required, help=meaning)
+    return click.option(
+        "-n",
+        "--namespace",
+        metavar="NAME",
+        required=required,
+        help=meaning,
+        shell_complete=_namespaces,
+    )
 
 
 dry_run: Final = click.option(
@@ -229,22 +252,6 @@ def _is_number(cell: str) -> bool:
     return not cell or cell[0].isdigit() or (cell[0] == "-" and cell[1:2].isdigit())
 
 
-def size_text(size: int) -> str:
-    """Return a number of bytes for people.
-
-    Args:
-        size: The number.
-    """
-    amount = float(size)
-    for unit in ("B", "kB", "MB"):
-        if amount < 1000:
-            return (
-                f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"
-            )
-        amount /= 1000
-    return f"{amount:.1f} GB"
-
-
 def time_text(instant: datetime | None) -> str | None:
     """Return an instant as text in UTC, `None` for none.
 
@@ -252,18 +259,3 @@ def time_text(instant: datetime | None) -> str | None:
         instant: The instant, in UTC.
     """
     return None if instant is None else f"{instant.isoformat().removesuffix('+00:00')}Z"
-
-
-def duration_text(duration: timedelta) -> str:
-    """Return a duration for people, such as `1 d 2 h` or `15 min`.
-
-    Args:
-        duration: The duration.
-    """
-    seconds = round(duration.total_seconds())
-    parts = []
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
-        count, seconds = divmod(seconds, length)
-        if count:
-            parts.append(f"{count} {unit}")
-    return " ".join(parts[:2]) or "0 s"

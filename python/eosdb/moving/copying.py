@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from .._core import inspect_records
 from ..errors import ConflictError, InvalidArgumentError, StorageError
+from ..files import size_on_disk
 from ..lmdb_database import LMDBDatabase
 from ..native_database import NativeDatabase
 from ..new_places import new_directory
@@ -25,7 +26,6 @@ __all__ = [
     "kind_of",
     "migrate_database",
     "names_of",
-    "size_on_disk",
 ]
 
 KINDS: Final[dict[str, type[NativeDatabase]]] = {
@@ -73,15 +73,6 @@ def kind_of(database: NativeDatabase) -> str:
         if isinstance(database, class_):
             return name
     raise InvalidArgumentError(f"{database!r} has no files")
-
-
-def size_on_disk(directory: Path) -> int:
-    """Return the size of the files in a directory, in bytes.
-
-    Args:
-        directory: The directory.
-    """
-    return sum(file.stat().st_size for file in directory.iterdir() if file.is_file())
 
 
 def migrate_database(

@@ -10,17 +10,18 @@ from typing import IO, Any, Final
 
 from ..errors import InvalidArgumentError, MissingDependencyError
 from . import tagged_json
+from .arrow_columns import column_of, datetimes_of
 from .layout import EXACT, Layout
 from .lines import Line
 from .rows import ZONE, Row
 
 __all__ = ["number_of_rows", "read", "write"]
 
-_GROUP: Final = 8_192
-"""The rows of a row group: so many are in memory."""
+_BATCH: Final = 1_024
+"""How many rows are Python objects at once: they take twenty times the space of Arrow's columns."""
 
-_BATCH: Final = 2_048
-"""How many rows are made objects at once."""
+_BATCHES: Final = 8
+"""How many batches are one row group of a file, which is in memory as Arrow's columns."""
 
 _MARK: Final = b"eosdb"
 """In the metadata of a column, what its text is."""
@@ -55,22 +56,28 @@ def write(file: IO[bytes], layout: Layout, rows: Iterable[Row]) -> None:
     is_json = [column.kind == "json" for column in layout.columns]
     remaining = iter(rows)
     with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
-        while group := list(islice(remaining, _GROUP)):
-            cells = [layout.cells(row, mixed=False) for row in group]
-            columns = [list(column) for column in zip(*cells, strict=True)]
-            for place, as_json in enumerate(is_json):
-                if as_json:
-                    columns[place] = [
-                        None if value is None else tagged_json.dumps(value)
-                        for value in columns[place]
-                    ]
-            instants = [row.instant for row in group]
-            data = [instants, [row.zone for row in group], *columns]
-            arrays = [
-                arrow.array(values, type=field.type)
-                for values, field in zip(data, schema, strict=True)
+        batches = (
+            _batch(arrow, schema, layout, is_json, some)
+            for some in iter(lambda: list(islice(remaining, _BATCH)), [])
+        )
+        while group := list(islice(batches, _BATCHES)):
+            writer.write_table(arrow.Table.from_batches(group))
+
+
+def _batch(arrow: Any, schema: Any, layout: Layout, is_json: list[bool], rows: list[Row]) -> Any:
+    """Return rows as Arrow's columns."""
+    cells = [layout.cells(row, mixed=False) for row in rows]
+    columns = [list(column) for column in zip(*cells, strict=True)]
+    for place, as_json in enumerate(is_json):
+        if as_json:
+            columns[place] = [
+                None if value is None else tagged_json.dumps(value) for value in columns[place]
             ]
-            writer.write_batch(arrow.record_batch(arrays, schema=schema))
+    data: list[list[Any]] = [[row.instant for row in rows], [row.zone for row in rows], *columns]
+    arrays = [
+        column_of(arrow, field.type, values) for values, field in zip(data, schema, strict=True)
+    ]
+    return arrow.record_batch(arrays, schema=schema)
 
 
 def read(path: Path) -> Iterator[Line]:
@@ -93,7 +100,7 @@ def read(path: Path) -> Iterator[Line]:
                 if (field.metadata or {}).get(_MARK) == b"json"
             ]
             for batch in file.iter_batches(batch_size=_BATCH, use_threads=False):
-                for values in _to_microseconds(arrow, batch).to_pylist():
+                for values in _rows(arrow, batch):
                     number += 1
                     for name in marked:
                         if values[name] is not None:
@@ -119,15 +126,13 @@ def number_of_rows(path: Path) -> int:
         raise InvalidArgumentError(f"'{path}' is no sound Parquet file: {error}") from error
 
 
-def _to_microseconds(arrow: Any, batch: Any) -> Any:
-    """Return a batch whose instants are what Python's datetimes can hold."""
-    arrays = [
-        column.cast(arrow.timestamp("us", tz=column.type.tz), safe=False)
-        if arrow.types.is_timestamp(column.type)
-        else column
+def _rows(arrow: Any, batch: Any) -> Iterator[dict[str, Any]]:
+    columns = [
+        datetimes_of(arrow, column) if arrow.types.is_timestamp(column.type) else column.to_pylist()
         for column in batch.columns
     ]
-    return arrow.record_batch(arrays, names=batch.schema.names)
+    for cells in zip(*columns, strict=True):
+        yield dict(zip(batch.schema.names, cells, strict=True))
 
 
 def _pyarrow() -> tuple[Any, Any]:

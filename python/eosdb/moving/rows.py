@@ -30,6 +30,7 @@ __all__ = [
     "read_row",
     "row_key",
     "row_pickle",
+    "zone_of_name",
 ]
 
 ZONE: Final = "date_time_zone"
@@ -102,7 +103,7 @@ def local_time(row: Row) -> DateTime:
         InvalidArgumentError: If there is no such zone.
         TimestampRangeError: If it lies outside the years 1 to 9999 there.
     """
-    zone = _zone(row.zone)
+    zone = zone_of_name(row.zone)
     try:
         local = row.instant.astimezone(zone)
     except OverflowError as error:
@@ -168,8 +169,15 @@ def _lies_in(date_time: datetime, second: datetime) -> bool:
 
 
 @functools.lru_cache(maxsize=1024)
-def _zone(name: str) -> tzinfo:
-    """Return the zone of a name as :func:`_name` returns it."""
+def zone_of_name(name: str) -> tzinfo:
+    """Return the time zone of a name.
+
+    Args:
+        name: A name, of the IANA's or such as `+01:00`.
+
+    Raises:
+        InvalidArgumentError: If there is none.
+    """
     if fixed := _FIXED.fullmatch(name):
         seconds = int(fixed[2]) * 3600 + int(fixed[3]) * 60
         if seconds < 24 * 3600:
@@ -183,7 +191,7 @@ def _name(zone: tzinfo | None) -> str | None:
     if type(zone) is Timezone:
         return str(zone.name)
     if type(zone) is FixedTimezone and _FIXED.fullmatch(zone.name):
-        known = _zone(zone.name)
+        known = zone_of_name(zone.name)
         if isinstance(known, FixedTimezone) and known.offset == zone.offset:
             return zone.name
     return None
@@ -234,7 +242,7 @@ def checked_zone(name: str) -> str:
         if name.startswith("{"):
             is_known = name == _MISSING or _OTHER in tagged_json.loads(name)
         else:
-            is_known = _name(_zone(name)) is not None
+            is_known = _name(zone_of_name(name)) is not None
     except ValueError as error:
         raise InvalidArgumentError(str(error)) from error
     if not is_known:
