@@ -15,7 +15,9 @@ mod world;
 use std::sync::Arc;
 
 use eosdb::sequence::Mark;
-use eosdb::store::{Durability, LmdbOptions, LmdbStore, MemoryStore};
+use eosdb::store::{
+    Durability, LmdbOptions, LmdbStore, MemoryStore, SqliteOptions, SqliteStore,
+};
 use eosdb::{Span, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestCaseResult};
@@ -198,6 +200,19 @@ proptest! {
         let folder = tempfile::tempdir().expect("a folder");
         let options = LmdbOptions { durability: Durability::None, ..LmdbOptions::default() };
         let store = LmdbStore::open(folder.path(), options).expect("a store");
+        run(Wrapped::new(store), true, 2, steps)?;
+    }
+}
+
+proptest! {
+    // Each look at an SQLite file costs many times one at a map.
+    #![proptest_config(config(12))]
+
+    #[test]
+    fn two_sequences_on_sqlite_do_too(steps in steps(2)) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = SqliteOptions { durability: Durability::None, ..SqliteOptions::default() };
+        let store = SqliteStore::open(folder.path(), options).expect("a store");
         run(Wrapped::new(store), true, 2, steps)?;
     }
 }
