@@ -15,9 +15,7 @@ mod world;
 use std::sync::Arc;
 
 use eosdb::sequence::Mark;
-use eosdb::store::{
-    Durability, LmdbOptions, LmdbStore, MemoryStore, SqliteOptions, SqliteStore,
-};
+use eosdb::store::{Durability, LmdbOptions, LmdbStore, MemoryStore, SqliteOptions, SqliteStore};
 use eosdb::{Span, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestCaseResult};
