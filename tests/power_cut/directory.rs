@@ -131,16 +131,16 @@ impl Directory {
     /// What is on disk if the power is cut now: the names of so many of the changes that are not
     /// certain, and of each file what has `reached` it.
     pub fn image(&self, names: usize, reached: Reached, random: &mut Random) -> Image {
-        let mut named = self.certain.clone();
+        let mut found = self.certain.clone();
         for (name, file) in &self.pending[..names] {
             match file {
-                Some(file) => named.insert(name.clone(), *file),
-                None => named.remove(name),
+                Some(file) => found.insert(name.clone(), *file),
+                None => found.remove(name),
             };
         }
         let mut image = Image::new();
-        let several = named.len() > 1 && matches!(reached, Reached::Pages | Reached::Sectors);
-        for (name, file) in named {
+        let several = found.len() > 1 && matches!(reached, Reached::Pages | Reached::Sectors);
+        for (name, file) in found {
             // One file may be on disk when the other is not.
             let reached = match if several { random.below(4) } else { 3 } {
                 0 => Reached::Nothing,

@@ -187,8 +187,9 @@ fn nothing_committed_after_a_fault_is_lost() {
             let events: Vec<Event> = session.recorder.take();
             let mut replay = Replay::new(&session.states, engine, scale(), seed);
             replay.stride = stride(200);
-            let outcome = replay.run(&events, &session.home);
-            outcome.map(drop).unwrap_or_else(|why| panic!("{fault:?}: {why}"));
+            if let Err(why) = replay.run(&events, &session.home) {
+                panic!("{fault:?}: {why}");
+            }
             images += replay.figures.images;
             met
         };

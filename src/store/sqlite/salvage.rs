@@ -13,8 +13,8 @@ use super::errors::{bytes_of, code_of};
 use super::{can_be_record, has_table};
 use crate::store::{Damage, MAX_KEY_LEN, METADATA_KEY};
 
-/// How many row numbers behind a damaged page are tried one by one: more than hang below any page
-/// that has other pages below it. So what lies between two damaged pages is found.
+/// How many row numbers behind a damaged page are tried one by one: many more than hang below a page
+/// above those of rows. So what lies between two damaged pages is found.
 const NEAR: i64 = 1 << 20;
 
 /// How many places `integrity_check` tells of.
@@ -208,13 +208,14 @@ fn said<R>(answer: rusqlite::Result<R>) -> rusqlite::Result<Option<R>> {
     }
 }
 
-/// The largest number of a row of `table` that an index tells of, as large as any if none does.
+/// The largest number of a row of `table` that an index tells of, 0 if it has none; as large as any
+/// if no index can be read.
 fn last_number(connection: &Connection, table: &str) -> rusqlite::Result<i64> {
     let mut last = None;
     for index in indices(connection, table)? {
         let sql = format!("SELECT max(rowid) FROM {table} INDEXED BY {}", quoted(&index));
         let largest = connection.query_row(&sql, [], |row| row.get::<_, Option<i64>>(0));
-        last = last.max(said(largest)?.flatten());
+        last = last.max(said(largest)?.map(Option::unwrap_or_default));
     }
     Ok(last.unwrap_or(i64::MAX))
 }
@@ -223,8 +224,16 @@ fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// The records of a namespace that are missing: how many, and the first and the last key.
-type Missing = BTreeMap<Vec<u8>, (usize, Vec<u8>, Vec<u8>)>;
+/// The records that are missing, by namespace.
+type Missing = BTreeMap<Vec<u8>, Keys>;
+
+/// How many keys there are, and which are the first and the last.
+#[derive(Clone, Default)]
+struct Keys {
+    count: usize,
+    first: Vec<u8>,
+    last: Vec<u8>,
+}
 
 /// Which records are missing in each gap, as an index tells. `None` if none can be read.
 fn missing_keys(connection: &Connection, gaps: &[Gap]) -> rusqlite::Result<Vec<Option<Missing>>> {
@@ -257,11 +266,13 @@ fn note_missing(
             continue;
         };
         if gap.contains(&number) {
-            let key = bytes_of(row.get_ref(1)?);
-            let name = bytes_of(row.get_ref(0)?).into_owned();
-            let entry = missing.entry(name).or_insert_with(|| (0, key.to_vec(), Vec::new()));
-            entry.0 += 1;
-            entry.2 = key.into_owned();
+            let key = bytes_of(row.get_ref(1)?).into_owned();
+            let keys = missing.entry(bytes_of(row.get_ref(0)?).into_owned()).or_default();
+            if keys.count == 0 {
+                keys.first.clone_from(&key);
+            }
+            keys.count += 1;
+            keys.last = key;
         }
     }
     Ok(())
@@ -276,7 +287,7 @@ fn shown_missing(gap: &Gap, missing: Option<Missing>) -> String {
         );
     };
     let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let of = |(name, (count, first, last)): (&Vec<u8>, &(usize, Vec<u8>, Vec<u8>))| {
+    let of = |(name, Keys { count, first, last }): (&Vec<u8>, &Keys)| {
         format!("{count} of '{}', the keys from {} to {}", shown(name), shown(first), shown(last))
     };
     let parts: Vec<String> = missing.iter().map(of).collect();
