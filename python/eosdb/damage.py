@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ._core import Store, inspect_metadata, inspect_records, quarantine
-from .errors import ConflictError, DamagedDatabaseError, InvalidArgumentError
+from .errors import ConflictError, InvalidArgumentError
 from .lmdb_database import LMDBDatabase
 from .native_database import NativeDatabase
 from .new_places import new_directory
@@ -210,8 +210,7 @@ def repair(
     in between leaves them in both places, and the next repair goes on.
 
     Where the *file* is damaged, a target is needed: what its sound pages hold is copied there.
-    Nobody may use the database meanwhile; the damaged file is left as it is. That is for LMDB; what
-    is left of a damaged SQLite file, its own command-line tool can save (`.recover`).
+    Nobody may use the database meanwhile; the damaged file is left as it is.
 
     Args:
         database: An open database, or the directory of one, which is then opened.
@@ -226,23 +225,21 @@ def repair(
 
     Raises:
         InvalidArgumentError: If the file is damaged and there is no target, or the target is taken.
-        DamagedDatabaseError: If the damaged file is SQLite's.
+        DamagedDatabaseError: If the page that describes the file is damaged: nothing else can be
+            read then.
         StorageError: If there is no database, or it cannot be written.
         DiskFullError: If there is no space.
         ConflictError: If others keep changing what is to be put aside.
     """
     place = _place_of(database)
     damage = [] if place is None else _damaged_pages(*place)
-    if damage and place is not None and place[0] is SQLiteDatabase:
-        raise DamagedDatabaseError(
-            f"the database file in '{place[1]}' is damaged ({damage[0]}): restore a backup, or "
-            "save what can be read of it with the command `.recover` of sqlite3"
-        )
     if target is not None:
         lost: list[Damage] = []
         with new_directory(Path(target)) as draft:
             if damage and place is not None:
-                _, places = Store.lmdb_salvage(place[1], draft)
+                engine, source = place
+                salvage = Store.sqlite_salvage if engine is SQLiteDatabase else Store.lmdb_salvage
+                _, places = salvage(source, draft)
                 lost = [Damage(cause, page=page) for page, cause in places]
             else:
                 with _opened(database, read_only=True) as opened:
