@@ -158,7 +158,10 @@ def test_many_bars_are_one_object(house: NamespaceView) -> None:
     axes = house.plot_energy(["v"], interval="1 minute", max_gap="2 hours")
     assert len(axes.patches) == 0
     assert [artist.get_gid() for artist in axes.collections] == ["v"]
-    assert len(bars(axes)[0]) > 1000
+    ((first, width, _), *more) = bars(axes)[0]
+    assert len(more) > 1000
+    # They touch.
+    assert more[0][0] == pytest.approx(first + width)
 
 
 def test_intervals_begin_where_the_day_of_the_zone_does(tmp_path: Path) -> None:

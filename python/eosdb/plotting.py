@@ -37,6 +37,12 @@ _AROUND: Final = 5
 _GAP: Final = 3
 """A distance of so many usual ones is a gap."""
 
+_BETWEEN: Final = 0.1
+"""How much of an interval lies between its bars and the next ones."""
+
+_APART: Final = 60
+"""Of more bars the spaces between them are less than a pixel, and come and go."""
+
 _MOST_BARS: Final = 100_000
 
 _YEARS: Final = ("0001-01-02", "9999-12-30")
@@ -196,8 +202,9 @@ def _corners(
         place: Which of the bars that stand beside one another in an interval these are.
         places: How many there are.
     """
-    share = 0.9 * widths / places
-    left = _dates(begins) + (0.05 * widths + place * share) / _DAY
+    between = _BETWEEN if len(begins) <= _APART else 0.0
+    share = (1 - between) * widths / places
+    left = _dates(begins) + (between / 2 * widths + place * share) / _DAY
     right, foot = left + share / _DAY, np.zeros(len(heights))
     x = np.stack([left, left, right, right], axis=1)
     y = np.stack([foot, heights, heights, foot], axis=1)
