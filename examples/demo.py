@@ -10,6 +10,7 @@ import argparse
 import datetime
 import importlib.util
 import math
+import os
 import sys
 import textwrap
 import time
@@ -289,6 +290,7 @@ def run(tables: list[Table], path: Path, keep: bool) -> bool:
     size = (path / DATABASE_FILES[0]).stat().st_blocks * 512
     account.heading("Look at it" if right else "NOT EQUAL to the files: please report this")
     account.line(str(path / DATABASE_FILES[0]), f"{size:,} bytes on disk")
+    print(f"  {os.path.relpath(sys.executable)} -m eosdb info {path}")
     return right
 
 

@@ -88,7 +88,7 @@ pub enum Error {
     /// An SQLite file whose pages contradict one another.
     #[error(
         "the database file in '{}' is damaged: {cause}; restore a backup, or save what can be read \
-         of it with the command `.recover` of sqlite3", path.display()
+         of it with `eosdb.repair`, or else with the command `.recover` of sqlite3", path.display()
     )]
     Malformed {
         /// The directory of the file.

@@ -1,12 +1,14 @@
-"""Stored rows and sequences of them, for the tests of several files."""
+"""Stored rows, sequences of them, and folders with databases, for the tests of several files."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line_support import lay_out, make_house
 from reading_support import Rows, fill, stored
 from support import READINGS, ROWS, House, ModelHouse, NamedHouse
 
@@ -51,3 +53,20 @@ def make(request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
             if request.param == "stored"
             else (functools.partial(fill, Rows()))
         )
+
+
+@pytest.fixture(scope="session")
+def houses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Databases of the same records by kind, to be copied and not to be changed."""
+    folder = tmp_path_factory.mktemp("houses")
+    for kind in ("lmdb", "sqlite"):
+        make_house(folder / kind)
+    return {kind: folder / kind for kind in ("lmdb", "sqlite")}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, houses: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with an LMDB database and a file to import, as the current one."""
+    lay_out(tmp_path, houses["lmdb"])
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

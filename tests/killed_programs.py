@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final, Literal, cast
+from typing import Any, Final
 
 from compaction_support import Home
 from support import House, engine_for, when
 
-from eosdb import DatabaseSettings, LMDBDatabase
+from eosdb import DatabaseSettings
 
 STEPS: Final = 10_000
 
@@ -85,15 +85,12 @@ def saving(path: str, kind: str, seed: str, start: str) -> None:
     committed(numbers())
 
 
-Durability = Literal["commit", "interval", "none"]
-
-
 def closing(path: str, durability: str, seed: str, start: str) -> None:
     """Open, save and close on and on."""
 
     def numbers() -> Iterator[int]:
         for number in range(int(start), STEPS):
-            with LMDBDatabase(path, durability=cast("Durability", durability)) as database:
+            with engine_for(path)(path, durability=durability) as database:
                 change(House(database=database), small_changes(int(seed), number))
                 yield number
 
@@ -101,10 +98,14 @@ def closing(path: str, durability: str, seed: str, start: str) -> None:
 
 
 def beginning(folder: str) -> None:
-    """Make one new database after the other, each with one record."""
+    """Make one new database after the other, each with one record.
+
+    The folder is named after the engine.
+    """
     print("start", flush=True)  # noqa: T201  the report
     for number in range(STEPS):
-        with LMDBDatabase(Path(folder, str(number))) as database:
+        path = Path(folder, f"{Path(folder).name} {number}")
+        with engine_for(path)(path) as database:
             change(House(database=database), {number: (1.0, "new")})
             print(number, flush=True)  # noqa: T201  the report
 
@@ -112,7 +113,7 @@ def beginning(folder: str) -> None:
 # ---- one change ---------------------------------------------------------------------------------
 
 
-def _in(path: str, work: Callable[[LMDBDatabase], object]) -> None:
+def _in(path: str, work: Callable[[Any], object]) -> None:
     with engine_for(path)(path) as database:
         print("start", flush=True)  # noqa: T201  the report
         work(database)
@@ -126,7 +127,7 @@ def vacuuming(path: str) -> None:
 def deleting(path: str) -> None:
     """Delete all but the first and the last few, for which the namespace is written anew."""
 
-    def delete(database: LMDBDatabase) -> None:
+    def delete(database: Any) -> None:
         sequence = House(database=database)
         sequence.delete_by_datetime(when(100 * 3600), when(9900 * 3600))
         sequence.save()
@@ -140,5 +141,5 @@ def compacting(path: str) -> None:
 
 
 def compacting_the_file(path: str) -> None:
-    """Replace the file by a compact copy."""
-    _in(path, LMDBDatabase.compact)
+    """Give back the free pages of the file."""
+    _in(path, lambda database: database.compact())

@@ -129,7 +129,7 @@ class Server:
 
     def show_findings(self) -> None:
         """Say what eosdb logged of the database."""
-        for line in re.findall(r" - (.*(?:eosdb \d| [1-9][\d,]* records).*)", self.text()):
+        for line in re.findall(r" - (.*(?:eosdb \d| [1-9][\d,]* records?).*)", self.text()):
             say(f"    {line}\n")
 
 

@@ -15,7 +15,9 @@ mod world;
 use std::sync::Arc;
 
 use eosdb::sequence::Mark;
-use eosdb::store::{Durability, LmdbOptions, LmdbStore, MemoryStore};
+use eosdb::store::{
+    Durability, LmdbOptions, LmdbStore, MemoryStore, SqliteOptions, SqliteStore, Store,
+};
 use eosdb::{Span, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestCaseResult};
@@ -147,7 +149,19 @@ fn step(actors: usize) -> impl Strategy<Value = Step> {
 }
 
 fn run(store: Arc<Wrapped>, atomic: bool, actors: usize, steps: Vec<Step>) -> TestCaseResult {
-    let mut world = World::new(store, atomic, actors);
+    let others = Arc::clone(&store) as Arc<dyn Store>;
+    run_beside(store, others, atomic, actors, steps)
+}
+
+/// As above, where somebody else writes by a store of his own.
+fn run_beside(
+    store: Arc<Wrapped>,
+    others: Arc<dyn Store>,
+    atomic: bool,
+    actors: usize,
+    steps: Vec<Step>,
+) -> TestCaseResult {
+    let mut world = World::new(store, others, atomic, actors);
     for step in steps {
         match step {
             Step::Call(actor, call) => world.call(actor, &call)?,
@@ -199,5 +213,18 @@ proptest! {
         let options = LmdbOptions { durability: Durability::None, ..LmdbOptions::default() };
         let store = LmdbStore::open(folder.path(), options).expect("a store");
         run(Wrapped::new(store), true, 2, steps)?;
+    }
+}
+
+proptest! {
+    // Each look at an SQLite file costs many times one at a map.
+    #![proptest_config(config(12))]
+
+    #[test]
+    fn two_sequences_on_sqlite_do_too(steps in steps(2)) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = SqliteOptions { durability: Durability::None, ..SqliteOptions::default() };
+        let open = || SqliteStore::open(folder.path(), options).expect("a store");
+        run_beside(Wrapped::new(open()), open(), true, 2, steps)?;
     }
 }

@@ -328,7 +328,8 @@ fn damaged_pages_are_told() {
     store.close();
     let file = directory.path().join("data.db");
     let sound = fs::read(&file).unwrap();
-    let mut told = 0;
+    let all = puts(0..1000, 100).puts;
+    let (mut told, mut whole) = (0, 0);
     for page in (1..sound.len() / page_size).step_by(3) {
         let mut bytes = sound.clone();
         bytes[page * page_size..][..64].fill(0xA5);
@@ -340,8 +341,24 @@ fn damaged_pages_are_told() {
         let read = outcome.and_then(|store| store.count(HOUSE, KeyRange::default()));
         let malformed = matches!(read, Err(Error::Malformed { .. }));
         assert!(malformed || read.is_ok_and(|count| count <= 1000), "page {}", page + 1);
+
+        let target = directory.path().join(page.to_string());
+        let salvage = SqliteStore::salvage(directory.path(), &target).unwrap();
+        let found = rows(&open(&target), HOUSE);
+        assert_eq!(salvage.records.values().sum::<u64>(), found.len() as u64);
+        assert!(found.iter().all(|row| all.binary_search(row).is_ok()), "page {}", page + 1);
+        // A page takes its own rows with it, or those of all pages below it; one of an index none.
+        let lost = match sound[page * page_size] {
+            0x0D => usize::from(sound[page * page_size + 4]),
+            0x05 => all.len(),
+            _ => 0,
+        };
+        assert_eq!(found.len(), all.len() - lost, "page {}", page + 1);
+        let missing = salvage.damage.iter().any(|d| d.cause.contains("records are missing"));
+        assert_eq!(missing, found.len() < all.len(), "page {}", page + 1);
+        whole += usize::from(found.len() == all.len());
     }
-    assert!(told > 3, "{told} pages told by number");
+    assert!(told > 3 && whole > 3, "{told} pages told by number, {whole} without rows");
 }
 
 #[cfg(unix)]

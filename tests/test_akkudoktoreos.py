@@ -369,11 +369,10 @@ def test_findings_name_what_is_wrong(found: Seen) -> None:
 def test_the_log_tells_it_once(found: Seen) -> None:
     eos, seen = found
     levels, messages = zip(*seen["told"], strict=True)
-    assert levels == ("INFO", "WARNING", "INFO", "INFO", "WARNING")
-    assert f"({eos.flavour}) in '{eos.database}': 4 namespaces" in messages[0]
+    assert levels == ("INFO", "WARNING", "INFO", "WARNING")
+    assert messages[0].endswith(f"({eos.flavour}) in '{eos.database}': 4 namespaces, 1 empty")
     assert messages[1].startswith("Damaged: 3 records, 20250101T000000Z to 20250103T000000Z; its")
-    assert messages[2] == "Empty: 0 records"
-    assert messages[3] == "Good: 1 records, 20250102T000000Z to 20250102T000000Z"
+    assert messages[2] == "Good: 1 record, 20250102T000000Z to 20250102T000000Z"
 
 
 # ---- the runner -------------------------------------------------------------------------------
@@ -457,6 +456,35 @@ def test_the_runner_tells_how_it_is_used(one: StandIn) -> None:
         done = one.python(*RUNNER, *arguments)
         assert (done.returncode, done.stdout) == (2, "")
         assert told.stdout in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (("-m", "akkudoktoreos.core.nothing"), "there is no module 'akkudoktoreos.core.nothing'"),
+        (("-m", "nothing.at.all"), "there is no module 'nothing.at.all' to run"),
+        (("nothing.py",), "'nothing.py': No such file or directory\n"),
+        (("akkudoktoreos.core",), "a module has -m in front of its name"),
+    ],
+)
+def test_the_runner_tells_that_there_is_no_program(
+    one: StandIn, command: tuple[str, ...], told: str
+) -> None:
+    done = one.python(*RUNNER, *command)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("eosdb: ")
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_module_that_misses_another_says_where(one: StandIn) -> None:
+    (one.data / "needs.py").write_text("import nothing_at_all\n")
+    (one.data / "package").mkdir()
+    (one.data / "package/__init__.py").write_text("import nothing_at_all\n")
+    for module in ("needs", "package.part"):
+        done = one.python(*RUNNER, "-m", module)
+        assert "Traceback" in done.stderr
+        assert "No module named 'nothing_at_all'" in done.stderr
 
 
 def test_the_runner_tells_that_there_is_no_eos(one: StandIn) -> None:

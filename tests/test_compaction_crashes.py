@@ -19,7 +19,7 @@ from compaction_support import (
     stored_rows,
 )
 from kill_support import all_or_nothing
-from support import ForeignDatabase, when
+from support import ForeignDatabase, engine_for, when
 
 import eosdb
 from eosdb import ConflictError, DatabaseSettings, LMDBDatabase
@@ -264,7 +264,7 @@ def test_what_is_deleted_after_a_crash_stays_away(
 
 
 def content(path: Path) -> tuple[Rows, list[str | None]]:
-    with LMDBDatabase(path) as database:
+    with engine_for(path)(path) as database:
         sequence = Home(database=database)
         assert len(rows_of(sequence)) == len(sequence) == len(stored_rows(database))
         cutoffs = cutoffs_of(sequence)
@@ -272,22 +272,22 @@ def content(path: Path) -> tuple[Rows, list[str | None]]:
         return stored_rows(database), cutoffs
 
 
-def kill_compactions(path: Path, seed: int, kills: int) -> tuple[int, int]:
+def kill_compactions(original: Path, seed: int, kills: int) -> tuple[int, int]:
     """Kill again and again; return how many kills came before and after the commit."""
-    original = path / "original"
     settings = DatabaseSettings(compression_level=0)
-    with LMDBDatabase(original, settings=settings) as database:
+    with engine_for(original)(original, settings=settings) as database:
         fill(Home(database=database), samples(range(0, 20 * DAY, 5 * MINUTE)))
     return all_or_nothing(original, "killed_programs:compacting", content, seed=seed, kills=kills)
 
 
 def test_kills_while_compacting_leave_all_tiers_or_none_done(tmp_path: Path) -> None:
-    assert sum(kill_compactions(tmp_path, seed=1, kills=3)) == 3
+    assert sum(kill_compactions(tmp_path / "lmdb", seed=1, kills=3)) == 3
 
 
 @pytest.mark.soak
-def test_a_hundred_kills_leave_all_tiers_or_none_done(tmp_path: Path) -> None:
-    before, after = kill_compactions(tmp_path, seed=2, kills=100)
+@pytest.mark.parametrize("engine", ["lmdb", "sqlite"])
+def test_a_hundred_kills_leave_all_tiers_or_none_done(engine: str, tmp_path: Path) -> None:
+    before, after = kill_compactions(tmp_path / engine, seed=2, kills=100)
     print(f"{before} kills before the commit, {after} after it")  # noqa: T201  for whoever asks
     assert before + after == 100
 

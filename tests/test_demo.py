@@ -98,6 +98,11 @@ def test_the_account_is_right_and_so_is_the_database(roof: Path, tmp_path: Path)
     assert told(output, "changed") == "100 values: AC_power_W of 2026-01-01 times 1.02"
     assert told(output, "deleted") == "10 records: 2026-01-01 12:00 to 2026-01-01 12:09"
     assert told(output, "records as in the files") == "90 of 90"
+    hint = output.splitlines()[-1].split()
+    info = subprocess.run(  # noqa: S603  what it says to run
+        hint, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert re.search(r"^house +90 ", info.stdout, re.MULTILINE), info.stdout
     assert told(output, "values equal to the last bit") == "180 of 180"
 
     database = tmp_path / "build/demo/house.db"

@@ -415,7 +415,7 @@ def _berlin() -> Any:
 
 
 PROFILE = settings(
-    max_examples=60,
+    max_examples=30,
     stateful_step_count=30,
     derandomize=True,
     deadline=None,

@@ -14,7 +14,7 @@ from moving_support import START
 from support import WITH_TESTS, house
 
 from eosdb import LMDBDatabase, StorageError, moving
-from eosdb.moving.new_places import new_directory, new_file
+from eosdb.new_places import new_directory, new_file
 
 MOVES: Final[dict[str, Callable[[LMDBDatabase, Path], object]]] = {
     "export": lambda db, target: moving.export_records(db, "house", target, format="csv"),

@@ -20,7 +20,7 @@ import pytest
 from open_support import ANY, by_class, household, key, store, zone_of
 from reading_support import START, Rows, fill, minute
 from support import PROGRAM, WITH_TESTS, when
-from upstream_format import pack
+from upstream_format import pack, put
 
 import eosdb
 from eosdb import LMDBDatabase, NamespaceView
@@ -45,7 +45,7 @@ def test_it_is_a_mapping_of_namespaces(path: Path) -> None:
         database.delete_records([b"20260101T000000Z"], "empty")
     with eosdb.open(path) as view:
         assert isinstance(view, Mapping)
-        assert list(view) == ["empty", "house", "other"]
+        assert list(view) == view._ipython_key_completions_() == ["empty", "house", "other"]
         assert [len(namespace) for namespace in view.values()] == [0, 500, 1]
         assert "house" in view
         assert "home" not in view
@@ -94,7 +94,7 @@ def test_what_is_not_there_is_named_with_what_there_is(path: Path) -> None:
             with pytest.raises(eosdb.UnknownKeyError) as caught:
                 read("power_kw")
             assert f"did you mean 'power_w'? there are {ANY}" in str(caught.value)
-        with pytest.raises(eosdb.ArgumentTypeError, match="several keys"):
+        with pytest.raises(eosdb.ArgumentTypeError, match=r"several keys, .*: try \['power_w'\]"):
             house.to_dataframe(keys="power_w")
 
 
@@ -164,12 +164,27 @@ def test_times_are_shown_in_the_zone_that_is_asked_for(tmp_path: Path) -> None:
             assert str(zone_of(view["house"].to_dataframe())) == "UTC"
 
 
-def test_records_of_several_zones_are_shown_in_utc(tmp_path: Path) -> None:
+def test_records_of_several_zones_are_shown_in_that_of_the_newest(tmp_path: Path) -> None:
     def travelled(database: Any) -> Any:
         rows = fill(Rows(database=database), {0: 1.0})
         return fill(rows, {1: 2.0}, base=START.astimezone(BERLIN))
 
     with eosdb.open(store(tmp_path, travelled)) as view:
+        house = view["house"]
+        assert str(zone_of(house.to_dataframe())) == "Europe/Berlin"
+        assert str(zone_of(house.to_dataframe(end_datetime=minute(1)))) == "Europe/Berlin"
+        assert pa.table(house)["date_time"].type.tz == "Europe/Berlin"
+        assert house.min_datetime is not None
+        assert house.min_datetime.timezone_name == "Europe/Berlin"
+        assert [date.timezone_name for date in house.key_to_lists("v")[0]] == ["Europe/Berlin"] * 2
+        # Text is in that zone, too.
+        assert len(house.to_dataframe("2024-01-01 01:00", "2024-01-01 01:01")) == 1
+
+
+def test_without_a_record_that_tells_the_zone_there_is_none_yet(tmp_path: Path) -> None:
+    put(tmp_path, "house", {key(0): b"rubbish"})
+    with eosdb.open(tmp_path) as view:
+        assert view["house"].timezone is None
         assert str(zone_of(view["house"].to_dataframe())) == "UTC"
 
 
@@ -248,6 +263,8 @@ def test_closed_is_closed(path: Path) -> None:
             use()
     assert "closed" in repr(view)
     assert "closed" in view._repr_html_()
+    assert repr(house).endswith("(closed)>")
+    assert house._repr_html_() is None  # then a notebook shows the other one
 
 
 def test_a_path_without_a_database_is_refused(tmp_path: Path) -> None:

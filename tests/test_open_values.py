@@ -192,7 +192,7 @@ def test_what_cannot_be_read_is_reported_and_left_out(
         assert house.keys == ["count", "note", "power_w", "v"]
         assert len(house) == 5
         assert house.min_datetime == minute(0)
-        assert "NamespaceView" in house._repr_html_()
+        assert "NamespaceView" in str(house._repr_html_())
     reported = "\n".join(record.getMessage() for record in caplog.records)
     for timestamp in ("20240101T000100Z", "20240101T000200Z"):
         assert timestamp in reported

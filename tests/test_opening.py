@@ -59,8 +59,12 @@ def test_what_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
             database_at(path)
     with pytest.raises(eosdb.StorageError, match="does not exist"):
         database_at(tmp_path / "missing")
+    make(eosdb.SQLiteDatabase, tmp_path)
+    (tmp_path / "data.db").rename(tmp_path / "old.db")
+    with pytest.raises(eosdb.StorageError, match=r"SQLite file of another name: .* 'data.db'"):
+        database_at(tmp_path / "old.db")
     names = sorted(path.name for path in tmp_path.rglob("*"))
-    assert names == ["data.db", "empty", "note.txt", "other"]
+    assert names == ["data.db", "empty", "note.txt", "old.db", "other"]
 
 
 def test_looking_at_an_open_file_leaves_its_locks_alone(tmp_path: Path) -> None:

@@ -101,29 +101,67 @@ def test_times_are_shown_in_the_zone_of_the_records_or_the_view(house: Namespace
         assert str(locator.tz) == "Asia/Tokyo"
 
 
-def bars(container: Any) -> dict[float, float]:
-    """Return the bars by the minute of the day that they stand at, to the hour."""
-    start = mdates.date2num(DAY)
-    return {
-        float((round((bar.get_x() - start) * 1440, 3)) // 60): bar.get_height() for bar in container
-    }
+def bars(axes: Any) -> list[list[tuple[float, float, float]]]:
+    """Return for each key the bars: begin and width in hours from the day on, and height."""
+    found = []
+    for collection in axes.collections:
+        corners = np.array([path.vertices[:4] for path in collection.get_paths()])
+        left, right = corners[:, 0, 0], corners[:, 2, 0]
+        begin = (left - mdates.date2num(DAY)) * 24
+        found.append(list(zip(begin, (right - left) * 24, corners[:, 1, 1], strict=True)))
+    return found
+
+
+def heights(axes: Any) -> dict[float, float]:
+    """Return the heights of the first key's bars by the hour that they stand in."""
+    return {float(begin // 1): height for begin, _, height in bars(axes)[0]}
 
 
 def test_bars_are_the_energy_of_their_interval(house: NamespaceView) -> None:
     axes = house.plot_energy(["v"], minute(0, DAY), minute(1440, DAY))
     energy = house.key_to_energy("v", minute(0, DAY), minute(1440, DAY))
     known = {float(hour): value for hour, value in enumerate(energy) if not np.isnan(value)}
-    assert bars(axes.containers[0]) == known
+    assert heights(axes) == known
     assert len(known) > 20
-    both = house.plot_energy(["v", "power_w"])
-    assert [len(container) for container in both.containers] == [24, 24]
-    left = [container[0].get_x() for container in both.containers]
-    width = both.containers[0][0].get_width()
-    assert left[1] - left[0] == pytest.approx(width)
-    assert 2 * width < 1 / 24
+    first, second = bars(house.plot_energy(["v", "power_w"]))
+    assert len(first) == len(second) == 24
+    # Beside one another, with a tenth of the interval between two intervals.
+    assert (first[0][0], first[0][1]) == pytest.approx((0.05, 0.45), abs=1e-5)
+    assert (second[0][0], second[0][1]) == pytest.approx((0.5, 0.45), abs=1e-5)
     # Without a start, days begin at the records' midnight.
-    daily = house.plot_energy(["v"], interval="1 day").containers[0]
-    assert bars(daily) == {1.0: pytest.approx(np.nansum(energy), abs=1e-6)}
+    ((begin, _, height),) = bars(house.plot_energy(["v"], interval="1 day"))[0]
+    assert begin == pytest.approx(1.2, abs=1e-5)
+    assert height == pytest.approx(np.nansum(energy), abs=1e-6)
+
+
+@pytest.mark.parametrize(("month", "hours"), [(3, 23), (10, 25)])
+def test_days_are_those_of_the_zone(month: int, hours: int, tmp_path: Path) -> None:
+    noon = datetime(2024, month, 25, 12, tzinfo=BERLIN)
+    # One kilowatt, with something in between that a day's end must not meet.
+    counted = {float(n): n / 60 + (0.1 if n % 60 else 0.0) for n in range(0, 14 * 1440, 15)}
+    with LMDBDatabase(tmp_path) as database:
+        fill(Rows(database=database), counted, base=noon).save()
+    axes = eosdb.open(tmp_path)["house"].plot_energy(["v"], interval="1 day")
+    days = bars(axes)[0]
+    ((changed, _, height),) = [day for day in days if round(day[1], 3) != 21.6]
+    assert height == pytest.approx(hours, abs=1e-6)
+    others = [height for _, width, height in days[1:-1] if round(width, 3) == 21.6]
+    assert others == pytest.approx([24] * 12)
+    axes.figure.canvas.draw()
+    locator: Any = axes.xaxis.get_major_locator()
+    assert str(locator.tz) == "Europe/Berlin"
+    midnight = mdates.date2num(datetime(2024, month, 31 if month == 3 else 27, tzinfo=BERLIN))
+    assert changed / 24 + mdates.date2num(DAY) == pytest.approx(midnight + 0.05 * hours / 24)
+
+
+def test_many_bars_are_one_object(house: NamespaceView) -> None:
+    axes = house.plot_energy(["v"], interval="1 minute", max_gap="2 hours")
+    assert len(axes.patches) == 0
+    assert [artist.get_gid() for artist in axes.collections] == ["v"]
+    ((first, width, _), *more) = bars(axes)[0]
+    assert len(more) > 1000
+    # They touch.
+    assert more[0][0] == pytest.approx(first + width)
 
 
 def test_intervals_begin_where_the_day_of_the_zone_does(tmp_path: Path) -> None:
@@ -132,20 +170,19 @@ def test_intervals_begin_where_the_day_of_the_zone_does(tmp_path: Path) -> None:
         fill(
             Rows(database=database), {5 * step: float(step) for step in range(30)}, base=base
         ).save()
-    (hours,) = eosdb.open(tmp_path)["house"].plot_energy(["v"]).containers
-    (days,) = eosdb.open(tmp_path)["house"].plot_energy(["v"], interval="1 day").containers
-    midnight = mdates.date2num(base.replace(hour=0, minute=0))
+    (hours,) = bars(eosdb.open(tmp_path)["house"].plot_energy(["v"]))
+    (days,) = bars(eosdb.open(tmp_path)["house"].plot_energy(["v"], interval="1 day"))
+    midnight = (mdates.date2num(base.replace(hour=0, minute=0)) - mdates.date2num(DAY)) * 24
     # Between two bars there is a tenth of the interval.
-    begin = [(bar.get_x() - midnight) * 24 - 0.05 for bar in hours]
-    assert begin == pytest.approx([7, 8, 9])
-    assert [(bar.get_x() - midnight) - 0.05 for bar in days] == pytest.approx([0], abs=1e-6)
+    assert [begin - midnight - 0.05 for begin, *_ in hours] == pytest.approx([7, 8, 9], abs=1e-5)
+    assert [begin - midnight - 1.2 for begin, *_ in days] == pytest.approx([0], abs=1e-5)
 
 
 def test_what_is_given_is_drawn_on(house: NamespaceView) -> None:
     _, axes = plt.subplots()
     assert house.plot(["power_w"], ax=axes) is axes
     assert house.plot_energy(["v"], ax=axes) is axes
-    assert len(axes.containers) == 1
+    assert len(axes.collections) == 1
 
 
 def test_a_picture_of_hostile_names_is_made(tmp_path: Path) -> None:
@@ -175,6 +212,24 @@ def test_a_picture_of_hostile_names_is_made(tmp_path: Path) -> None:
         assert legend is not None
         assert len(legend.get_texts()) == len(names)
         assert (tmp_path / "odd.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_ends_of_time_are_drawn_or_refused(tmp_path: Path) -> None:
+    with LMDBDatabase(tmp_path / "db") as database:
+        rows = Rows(database=database)
+        for year in (1, 9999):
+            rows.update_value(eosdb.to_datetime(f"{year:04}-12-31T12:00:00Z"), v=1.0)
+        rows.save()
+    with eosdb.open(tmp_path / "db") as view:
+        house = view["house"]
+        house.plot()
+        plt.savefig(tmp_path / "old.png")
+        with pytest.raises(eosdb.InvalidArgumentError, match="take longer intervals than 1 d"):
+            house.plot_energy(["v"], interval="1 day")
+        with pytest.raises(eosdb.TimestampRangeError, match="give the plot an end"):
+            house.plot_energy(["v"], "9999-12-01", interval="1 day")
+        house.plot_energy(["v"], "9999-12-01", "9999-12-31", interval="1 day")
+        plt.savefig(tmp_path / "future.png")
 
 
 def test_who_lacks_matplotlib_is_told(

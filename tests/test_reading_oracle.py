@@ -395,9 +395,24 @@ def real_columns(name: str) -> tuple[list[datetime], dict[str, list[float | None
     return times, {key: [rows[t][n] for t in times] for n, key in enumerate(names)}
 
 
-@pytest.mark.parametrize("name", ["household_power_1min.csv.gz", "pv_ac_power_1min.csv.gz"])
+REAL = pytest.mark.parametrize("name", ["household_power_1min.csv.gz", "pv_ac_power_1min.csv.gz"])
+
+
+@REAL
 def test_arrays_of_real_measurements_are_those_of_pandas(name: str) -> None:
+    real_arrays_equal(name, 4_500)  # minutes, more than three days
+
+
+@REAL
+@pytest.mark.soak
+def test_arrays_of_all_real_measurements_are_those_of_pandas(name: str) -> None:
+    real_arrays_equal(name, None)
+
+
+def real_arrays_equal(name: str, most: int | None) -> None:
     times, columns = real_columns(name)
+    times = times[:most]
+    columns = {key: values[:most] for key, values in columns.items()}
     assert len(times) > 2000
 
     class Row(eosdb.DataRecord):

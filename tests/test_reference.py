@@ -422,7 +422,7 @@ def benchmark_zone() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("benchmark_zone")
-@pytest.mark.parametrize("configured", [False, True])
+@pytest.mark.parametrize("configured", [pytest.param(False, marks=pytest.mark.soak), True])
 def test_the_benchmark_expects_what_the_reference_returns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, configured: bool
 ) -> None:

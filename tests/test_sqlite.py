@@ -269,26 +269,6 @@ def test_a_save_waits_for_others_no_longer_than_told(held: SQLiteDatabase) -> No
         assert len(list(House(database=reader))) == 5
 
 
-def test_damaged_pages_are_reported_and_not_repaired(tmp_path: Path) -> None:
-    path = tmp_path / "db"
-    with SQLiteDatabase(path) as database:
-        house(database, 500)
-        assert verify(database).is_sound
-    assert verify(path).records == {"house": 500}
-    content = bytearray((path / "data.db").read_bytes())
-    page = len(content) // 4096 // 2
-    content[page * 4096 : page * 4096 + 64] = b"\xa5" * 64
-    (path / "data.db").write_bytes(content)
-    report = verify(path)
-    assert not report.is_sound
-    assert page + 1 in {damage.page for damage in report.damage}
-    for target in (None, tmp_path / "saved"):
-        with pytest.raises(eosdb.DamagedDatabaseError, match="restore a backup, or save what"):
-            repair(path, target)
-    with pytest.raises(eosdb.DamagedDatabaseError), SQLiteDatabase(path) as database:
-        list(database.iterate_records(namespace="house"))
-
-
 def test_a_copy_is_repaired_and_the_original_left_alone(tmp_path: Path) -> None:
     with SQLiteDatabase(tmp_path / "db") as database:
         house(database, 3)

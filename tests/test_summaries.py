@@ -117,6 +117,35 @@ def test_the_newest_is_shown_without_reading_the_rest(
         assert len(view["house"]._sequence._db_enter()) == 1
 
 
+def test_many_keys_and_frequent_records_cost_little(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(summaries, "_TOO_MANY", 500)
+    with LMDBDatabase(tmp_path) as database:
+        rows = Rows(database=database)
+        fill(rows, {number / 60: float(number) for number in range(3_600)}).save()
+    many = {"date_time": minute(60), **{f"k{number:03}": number for number in range(60)}}
+    key = eosdb.DatabaseTimestamp.from_datetime(minute(60)).encode()
+    put(tmp_path, "house", {key: pack(many, 9)})
+    with eosdb.open(tmp_path) as view:
+        shown = page(view["house"])
+        assert 100 <= len(view["house"]._sequence._db_enter()) <= 250
+        assert "typically every 1 s" in shown.text
+        assert "k049" in shown.texts
+        assert "k050" not in shown.texts
+        assert "and 11 more" in shown.texts
+
+
+def test_old_times_are_written_in_full(tmp_path: Path) -> None:
+    with LMDBDatabase(tmp_path) as database:
+        fill(Rows(database=database), {0: 1.0}).save()
+        old = Rows(database=database)
+        old.update_value(eosdb.to_datetime("0001-01-02T00:00:00Z"), v=1.0)
+        old.save()
+    with eosdb.open(tmp_path, timezone="Europe/Berlin") as view:
+        assert "from 0001-01-02 00:53:28+00:53:28" in page(view["house"]).text
+
+
 @pytest.mark.parametrize("opened", [True, False])
 def test_a_database_shows_its_namespaces(path: Path, opened: bool) -> None:
     database = LMDBDatabase(path)

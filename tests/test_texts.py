@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from eosdb.texts import count_text, duration_text, size_text
+from eosdb.texts import counted, duration_text, size_text
 
 
 @pytest.mark.parametrize(
@@ -33,8 +33,7 @@ def test_durations(seconds: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "text"),
-    [(0, "0 records"), (1, "1 record"), (2, "2 records"), (1234, "1,234 records")],
+    ("number", "text"), [(0, "0 pages"), (1, "1 page"), (2, "2 pages"), (1234, "1,234 pages")]
 )
 def test_numbers_of_things(number: int, text: str) -> None:
-    assert count_text(number, "record") == text
+    assert counted(number, "page") == text

@@ -245,6 +245,15 @@ def test_a_database_that_cannot_list_its_namespaces() -> None:
     assert len(verify(database, ["house"]).damage) == 1
 
 
+def test_a_view_is_no_database_but_has_one(tmp_path: Path) -> None:
+    with eosdb.LMDBDatabase(tmp_path) as database:
+        save(database, GOOD)
+    with eosdb.open(tmp_path) as view:
+        with pytest.raises(InvalidArgumentError, match=r"DatabaseView cannot .*'database'"):
+            verify(view)
+        assert verify(view.database).is_sound
+
+
 def test_types_that_the_application_registered_are_read(database: Any) -> None:
     save(database, {**GOOD, KEY: b"\x80\x05}\x8c\x01acnumbers\nNumber\ns."})
     assert len(verify(database).damage) == 1

@@ -392,6 +392,12 @@ class Store:
         """List the damaged places of the file in `path`: page, 0 if not known, and cause."""
 
     @staticmethod
+    def sqlite_salvage(
+        source: str | PathLike[str], target: str | PathLike[str]
+    ) -> tuple[dict[str | None, int], list[tuple[int, str]]]:
+        """Write what can be read of `source` into `target`; return records and losses."""
+
+    @staticmethod
     def sqlite_compact(path: str | PathLike[str], timeout: float) -> None:
         """Write the file in the directory `path` anew, without free pages."""
 

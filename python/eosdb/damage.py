@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from ._core import Store, inspect_metadata, inspect_records, quarantine
-from .errors import ConflictError, DamagedDatabaseError, InvalidArgumentError
+from .errors import ConflictError, InvalidArgumentError
 from .lmdb_database import LMDBDatabase
 from .native_database import NativeDatabase
+from .new_places import new_directory
 from .opening import Engine, engine_in
 from .sqlite_database import SQLiteDatabase
+from .texts import counted
 
 __all__ = [
     "Damage",
@@ -95,7 +97,7 @@ class VerifyReport:
 
     def __str__(self) -> str:
         """Return it as text, a line for each damaged thing."""
-        total = f"{sum(self.records.values()):,} records in {len(self.records)} namespaces"
+        total = _total(self.records)
         state = "all sound" if self.is_sound else f"{len(self.damage):,} damaged"
         return "\n".join([f"{total}, {state}", *(f"  {damage}" for damage in self.damage)])
 
@@ -116,15 +118,15 @@ class RepairReport:
 
     def __str__(self) -> str:
         """Return it as text, a line for each thing put aside or lost."""
-        total = f"{sum(self.records.values()):,} records in {len(self.records)} namespaces"
-        moved, lost = (
-            f"{len(self.quarantined):,} values put aside",
-            f"{len(self.lost):,} pages lost",
-        )
-        lines = [f"{total}, {moved}, {lost}"]
+        moved, lost = counted(len(self.quarantined), "value"), counted(len(self.lost), "page")
+        lines = [f"{_total(self.records)}, {moved} put aside, {lost} lost"]
         lines += [f"  put aside: {damage}" for damage in self.quarantined]
         lines += [f"  lost: {damage}" for damage in self.lost]
         return "\n".join(lines)
+
+
+def _total(records: dict[str | None, int]) -> str:
+    return f"{counted(sum(records.values()), 'record')} in {counted(len(records), 'namespace')}"
 
 
 def verify(
@@ -208,13 +210,12 @@ def repair(
     in between leaves them in both places, and the next repair goes on.
 
     Where the *file* is damaged, a target is needed: what its sound pages hold is copied there.
-    Nobody may use the database meanwhile; the damaged file is left as it is. That is for LMDB; what
-    is left of a damaged SQLite file, its own command-line tool can save (`.recover`).
+    Nobody may use the database meanwhile; the damaged file is left as it is.
 
     Args:
         database: An open database, or the directory of one, which is then opened.
         target: A directory that does not exist or is empty. If it is given, a copy there is
-            repaired, and the original is not touched.
+            repaired, and the original is not touched. It appears when that is complete.
         namespaces: Which namespaces to look at; all if not given.
         progress: Is told, now and then, how many of how many records were looked at. What it
             raises ends the work; what was put aside by then stays there.
@@ -224,39 +225,45 @@ def repair(
 
     Raises:
         InvalidArgumentError: If the file is damaged and there is no target, or the target is taken.
-        DamagedDatabaseError: If the damaged file is SQLite's.
+        DamagedDatabaseError: If the page that describes the file is damaged: nothing else can be
+            read then.
         StorageError: If there is no database, or it cannot be written.
+        DiskFullError: If there is no space.
         ConflictError: If others keep changing what is to be put aside.
     """
-    lost: list[Damage] = []
     place = _place_of(database)
     damage = [] if place is None else _damaged_pages(*place)
-    if damage and place is not None and place[0] is SQLiteDatabase:
-        raise DamagedDatabaseError(
-            f"the database file in '{place[1]}' is damaged ({damage[0]}): restore a backup, or "
-            "save what can be read of it with the command `.recover` of sqlite3"
-        )
     if target is not None:
-        target = Path(target)
-        if damage and place is not None:
-            _, places = Store.lmdb_salvage(place[1], target)
-            lost = [Damage(cause, page=page) for page, cause in places]
-        else:
-            with _opened(database, read_only=True) as opened:
-                opened.copy_to(target)
-        database = target
-    elif damage and place is not None:
+        lost: list[Damage] = []
+        with new_directory(Path(target)) as draft:
+            if damage and place is not None:
+                engine, source = place
+                salvage = Store.sqlite_salvage if engine is SQLiteDatabase else Store.lmdb_salvage
+                _, places = salvage(source, draft)
+                lost = [Damage(cause, page=page) for page, cause in places]
+            else:
+                with _opened(database, read_only=True) as opened:
+                    opened.copy_to(draft)
+            return replace(_repaired(draft, namespaces, progress), lost=lost)
+    if damage and place is not None:
         raise InvalidArgumentError(
             f"the database file in '{place[1]}' is damaged ({damage[0]}): name a target, a new "
             "directory that will hold what can be read of it"
         )
+    return _repaired(database, namespaces, progress)
+
+
+def _repaired(
+    database: Any, namespaces: Iterable[str | None] | None, progress: Progress | None
+) -> RepairReport:
+    """Put aside what cannot be read of a database with a sound file."""
     moved: list[Damage] = []
     with _opened(database, read_only=False) as opened:
         names = _names(opened, namespaces)
         for _, found in _walk(opened, names, _put_aside, progress):
             moved += found.damage
         records = {name: opened.count_records(namespace=name) for name in names}
-    return RepairReport(records, moved, lost)
+    return RepairReport(records, moved)
 
 
 @dataclass(frozen=True)
@@ -327,9 +334,8 @@ def _names(database: Any, namespaces: Iterable[str | None] | None) -> list[str |
     if namespaces is not None:
         return list(namespaces)
     if not hasattr(database, "namespaces"):
-        raise InvalidArgumentError(
-            f"{type(database).__name__} cannot list its namespaces: name those to look at"
-        )
+        hint = "give its 'database'" if hasattr(database, "database") else "name those to look at"
+        raise InvalidArgumentError(f"{type(database).__name__} cannot list its namespaces: {hint}")
     names: list[str | None] = [name for name in database.namespaces() if name != QUARANTINE]
     # The unnamed one is always there; it is of interest where it holds records.
     if isinstance(database, NativeDatabase) and database._store.count(None, None, None) > 0:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-__all__ = ["size_on_disk", "synchronize"]
+__all__ = ["may_write", "size_on_disk", "synchronize"]
 
 _BLOCK: Final = 512
 """What `st_blocks` counts, on every file system."""
@@ -35,3 +35,12 @@ def synchronize(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def may_write(path: Path) -> bool:
+    """Whether this process may write to a file, or into a directory.
+
+    Args:
+        path: The file or directory.
+    """
+    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)

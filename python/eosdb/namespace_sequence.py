@@ -18,7 +18,7 @@ from .survey import Survey
 
 __all__ = ["sequence_of"]
 
-_TYPES: Final[dict[str, Any]] = {"bool": bool, "int": int, "float": float, "str": str}
+_TYPES: Final[dict[str, Any]] = {"bool": bool, "str": str}
 
 
 def sequence_of(
@@ -87,8 +87,9 @@ def _is_taken(name: str) -> bool:
 
 def _type(kinds: set[str]) -> Any:
     kinds = {"float" if kind == "numpy" else kind for kind in kinds}
-    if kinds <= {"int", "float"} and kinds != {"int"}:
-        return float
+    if kinds <= {"int", "float"}:
+        # Of whole numbers, too, the mean is a fraction; and those that stay are still whole.
+        return int | float if "int" in kinds else float
     return _TYPES.get(next(iter(kinds)), Any) if len(kinds) == 1 else Any
 
 

@@ -38,10 +38,11 @@ def database_at(
         The database.
 
     Raises:
-        StorageError: If there is no database at the path, or more than one.
+        StorageError: If there is no database at the path, its file is empty, or there is more than
+            one.
     """
     path = Path(path)
-    if path.is_file():
+    if _is_file(path):
         found = [(path.parent, engine) for engine in _engines_of(path)]
     else:
         # Akkudoktor-EOS keeps its database in a folder of the class's name below its data folder.
@@ -54,11 +55,23 @@ def database_at(
         raise StorageError(f"'{path}' has more than one database, {places}: name the file of one")
     if not found:
         what = "is no database" if path.exists() else "does not exist"
+        if path.is_file() and Store.sqlite_is_database(path) and path.name not in _FILES:
+            raise StorageError(
+                f"'{path}' is an SQLite file of another name: put it, alone, into a directory as "
+                "'data.db'"
+            )
         raise StorageError(
             f"'{path}' {what}: name the directory of an LMDB environment or of an SQLite file "
             f"'data.db', either file itself, or a data folder of Akkudoktor-EOS"
         )
     [(folder, engine)] = found
+    file = next(folder / name for name, class_ in _FILES.items() if class_ is engine)
+    if file.stat().st_size == 0:
+        # Opened for writing, it would become a new database, and nobody would miss the old one.
+        raise StorageError(
+            f"'{file}' is empty, so it is no database: restore a backup, or delete the file to "
+            "begin with a new one"
+        )
     return engine(folder, read_only=read_only, settings=settings)
 
 
@@ -78,7 +91,14 @@ def engine_in(directory: Path) -> Engine:
 
 
 def _engines_in(directory: Path) -> list[Engine]:
-    return [engine for name, engine in _FILES.items() if (directory / name).is_file()]
+    return [engine for name, engine in _FILES.items() if _is_file(directory / name)]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise StorageError(f"'{path}' cannot be looked at: {error.strerror}") from error
 
 
 def _engines_of(file: Path) -> list[Engine]:

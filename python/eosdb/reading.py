@@ -157,7 +157,7 @@ class Reading:
             NaiveDatetimeError: If a bound has no time zone.
         """
         if isinstance(keys, str):
-            raise ArgumentTypeError(f"expected several keys, not the text {keys!r}")
+            raise ArgumentTypeError(f"expected several keys, not the text {keys!r}: try [{keys!r}]")
         keys = list(dict.fromkeys(keys))
         self._check_keys(keys)
         options = (interval, fill_method, dropna, boundary, align_to_interval)

@@ -5,26 +5,33 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from pendulum.tz.timezone import Timezone
+
 from ._core import names_in_records
 from .mixin import DatabaseRecordProtocolMixin
 from .stored_record import StoredRecord
 
-__all__ = ["StoredSequence"]
+__all__ = ["StoredSequence", "zone_of_newest"]
 
 
 class StoredSequence(DatabaseRecordProtocolMixin[Any]):
-    """A sequence of records as they are stored. It is there to be read."""
+    """A sequence of records as they are stored. It is there to be read.
 
-    def __init__(self, database: Any, namespace: str, zone: str | None) -> None:
+    Attributes:
+        zone: The zone that times are shown in; `None` for the zone that is stored.
+    """
+
+    def __init__(self, database: Any, namespace: str, zone: Timezone | None) -> None:
         """Refer to a namespace of a database.
 
         Args:
             database: The open database.
             namespace: The namespace.
-            zone: The name of the zone that times are shown in; `None` for the zone that is stored.
+            zone: The zone that times are shown in; `None` for the zone that is stored.
         """
+        self.zone = zone
         self._namespace = namespace
-        self._record_class = _record_class(zone)
+        self._record_class = _record_class(None if zone is None else zone.name)
         self._all_names: set[str] | None = None
         self._names = {"date_time"}
         self.database = database
@@ -82,6 +89,24 @@ class StoredSequence(DatabaseRecordProtocolMixin[Any]):
             if last is not None:
                 self.names_between(last.encode(), None)
         return name in self._names or name in self.all_names()
+
+
+def zone_of_newest(database: Any, namespace: str) -> Timezone | None:
+    """Return the zone of the newest record of a namespace.
+
+    Args:
+        database: The open database.
+        namespace: The namespace.
+
+    Returns:
+        The zone; `None` if it has no name, or there is no record that can be read.
+    """
+    sequence = StoredSequence(database, namespace, None)
+    _, last = sequence.db_timestamp_range()
+    for record in sequence.db_iterate_records(last):
+        zone = getattr(record.get("date_time"), "tzinfo", None)
+        return zone if isinstance(zone, Timezone) else None
+    return None
 
 
 @functools.lru_cache(maxsize=64)

@@ -10,6 +10,7 @@ import reprlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -30,8 +31,11 @@ __all__ = ["database_html", "database_view_html", "namespace_html", "sequence_ht
 _ENOUGH: Final = 100
 """So many of the newest records tell what is typical."""
 
-_TOO_MANY: Final = 20_000
+_TOO_MANY: Final = 1_000
 """So many are not read to tell it."""
+
+_MOST_KEYS: Final = 50
+"""So many keys are shown with their values."""
 
 _LONGEST_TEXT: Final = 60
 
@@ -52,37 +56,44 @@ class _Newest:
 
 def _newest(view: NamespaceView) -> _Newest:
     """Return what the newest records of a namespace hold."""
-    start = _start_of_newest(view)
-    if start is None:
-        return _Newest({}, None, view.timezone)
     values: dict[str, tuple[datetime, Any]] = {}
-    for key in view.keys_between(start):
-        dates, found = view.key_to_lists(key, start)
-        if found:
-            values[key] = (dates[-1], found[-1])
-    dates, _ = view.key_to_lists("date_time", start)
-    seconds = np.diff(np.array([date.timestamp() for date in dates]))
-    interval = timedelta(seconds=round(float(np.median(seconds)))) if len(seconds) else None
-    return _Newest(values, interval, dates[-1].tzinfo if dates else view.timezone)
+    seconds = []
+    for record in view._sequence.db_iterate_records(*_start_of_newest(view)):
+        moment = record["date_time"]
+        seconds.append(moment.timestamp())
+        values |= {
+            key: (moment, value)
+            for key, value in record.items()
+            if key != "date_time" and value is not None
+        }
+    distances = np.diff(np.array(seconds))
+    interval = timedelta(seconds=round(float(np.median(distances)))) if len(distances) else None
+    return _Newest(dict(sorted(values.items())), interval, view.timezone)
 
 
-def _start_of_newest(view: NamespaceView) -> datetime | None:
-    """Return where a few hundred of the newest records begin, `None` if there is none."""
+def _start_of_newest(view: NamespaceView) -> list[DatabaseTimestampType]:
+    """Return where some hundred of the newest records begin; nothing if there is none."""
     first, last = view._sequence.db_timestamp_range()
-    if first is None or last is None:
-        return None
+    if not isinstance(first, DatabaseTimestamp) or not isinstance(last, DatabaseTimestamp):
+        return []
     start: DatabaseTimestampType = last
-    hours = 1
+    seconds = 3_600
     while start > first:
-        earlier = max(first, shifted(last.to_datetime(), -3_600 * hours))
+        earlier = max(first, shifted(last.to_datetime(), -seconds))
         count = view._sequence.database.count_records(earlier.encode(), namespace=view.namespace)
         if count > _TOO_MANY:
-            break
+            if start < last:
+                break
+            # Even an hour has too many: then a part of it.
+            seconds //= 4
+            if not seconds:
+                break
+            continue
         start = earlier
         if count >= _ENOUGH:
             break
-        hours *= 4
-    return start.to_datetime() if isinstance(start, DatabaseTimestamp) else None
+        seconds *= 4
+    return [start]
 
 
 # ---- texts -------------------------------------------------------------------------------------
@@ -98,7 +109,8 @@ def time_text(moment: datetime | None, zone: Any = None) -> str:
     if moment is None:
         return _NOTHING
     shown = moment if zone is None else moment.astimezone(zone)
-    return f"{shown:%Y-%m-%d %H:%M:%S}{shown.isoformat()[-6:]}"
+    # Before the zones of today, offsets had seconds; and strftime() does not pad years.
+    return datetime.isoformat(shown, " ", "seconds")
 
 
 def _usual(newest: _Newest) -> str:
@@ -219,8 +231,10 @@ def namespace_html(view: NamespaceView) -> str:
     ]
     rows = [
         [key, _value_text(value), time_text(moment, newest.zone)]
-        for key, (moment, value) in newest.values.items()
+        for key, (moment, value) in islice(newest.values.items(), _MOST_KEYS)
     ]
+    if more := len(newest.values) - len(rows):
+        rows.append([f"and {more:,} more", "", ""])
     table = _table(["key", "newest value", "of"], rows)
     return _page(f"{type(view).__name__} {view.namespace!r}", facts, table)
 

@@ -5,19 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-__all__ = ["count_text", "duration_text", "size_text"]
+__all__ = ["counted", "duration_text", "size_text"]
 
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
-
-
-def count_text(number: int, thing: str) -> str:
-    """Return a number of things, such as `1 record` or `1,234 records`.
-
-    Args:
-        number: The number.
-        thing: What they are, in the singular, of which the plural ends in `s`.
-    """
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def size_text(size: int) -> str:
@@ -35,6 +25,16 @@ def size_text(size: int) -> str:
             return f"{amount:.1f} {unit}" if abs(amount) < 99.95 else f"{amount:.0f} {unit}"
         amount /= 1000
     return f"{amount:,.1f} GB"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return how many of something there are, such as `1 namespace` or `2,880 records`.
+
+    Args:
+        number: The number.
+        noun: What is counted, in the singular; its plural ends in s.
+    """
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def duration_text(duration: timedelta) -> str:

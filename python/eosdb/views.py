@@ -20,7 +20,7 @@ from .frames import Frames, index_of, pandas_module
 from .native_database import NativeDatabase
 from .opening import database_at
 from .reading import Array
-from .stored_sequence import StoredSequence
+from .stored_sequence import StoredSequence, zone_of_newest
 from .summaries import database_view_html, namespace_html, time_text
 from .timestamps import DatabaseTimestamp, _DatabaseTimestampUnbound
 
@@ -52,8 +52,8 @@ def open(  # noqa: A001  # as gzip.open: it is called eosdb.open
         readonly: Whether the database refuses changes. If false, `database` can be written with the
             record classes of an application; the view itself only reads.
         timezone: The zone that times are shown in, and that text without an offset is in. By
-            default times are shown in the zone that is stored, in UTC where it is not the same for
-            all records asked for; text without an offset is in the local zone.
+            default it is that of the newest record of each namespace, which is the home's: old
+            records may be in UTC, since Akkudoktor-EOS's compaction leaves them so.
 
     Returns:
         The namespaces by name. It is closed by `close()`, at the end of a `with` block, or when
@@ -88,7 +88,8 @@ class DatabaseView(Mapping[str, "NamespaceView"]):
     A forked child opens the database anew by itself.
 
     Attributes:
-        timezone: The zone that times are shown in; `None` for the zone that is stored.
+        timezone: The zone that times are shown in; `None` for that of each namespace's newest
+            record.
     """
 
     def __init__(self, database: NativeDatabase, timezone: Timezone | None = None) -> None:
@@ -96,7 +97,8 @@ class DatabaseView(Mapping[str, "NamespaceView"]):
 
         Args:
             database: The database. The view closes it.
-            timezone: The zone that times are shown in; `None` for the zone that is stored.
+            timezone: The zone that times are shown in; `None` for that of each namespace's newest
+                record.
         """
         database.open()
         self.timezone = timezone
@@ -167,6 +169,10 @@ class DatabaseView(Mapping[str, "NamespaceView"]):
         """Iterate over the names of the namespaces, sorted."""
         return iter([name for name in self.database.namespaces() if name != _NOT_SHOWN])
 
+    def _ipython_key_completions_(self) -> list[str]:
+        """Return what a notebook may complete `view["` to."""
+        return list(self)
+
     def __len__(self) -> int:
         """Return how many namespaces there are."""
         return sum(1 for _ in self)
@@ -188,10 +194,11 @@ class DatabaseView(Mapping[str, "NamespaceView"]):
         database = self.database
         sequence = self._sequences.get(namespace)
         if sequence is None:
-            zone = None if self.timezone is None else self.timezone.name
+            zone = self.timezone or zone_of_newest(database, namespace)
             sequence = StoredSequence(database, namespace, zone)
-            # Another thread may have been faster.
-            sequence = self._sequences.setdefault(namespace, sequence)
+            if sequence.db_count_records():  # else there is no record yet that tells the zone
+                # Another thread may have been faster.
+                sequence = self._sequences.setdefault(namespace, sequence)
         sequence.forget_what_changed()
         return sequence
 
@@ -236,14 +243,16 @@ class NamespaceView(Frames):
         return True
 
     def __repr__(self) -> str:
+        if not self._view.is_open:
+            return f"<{type(self).__name__} {self.namespace!r} of {str(self.path)!r} (closed)>"
         ends = (self.min_datetime, self.max_datetime)
         first, last = (time_text(end) for end in ends)
         return (
             f"<{type(self).__name__} {self.namespace!r}: {len(self):,} records, {first} to {last}>"
         )
 
-    def _repr_html_(self) -> str:
-        return namespace_html(self)
+    def _repr_html_(self) -> str | None:
+        return namespace_html(self) if self._view.is_open else None
 
     @property
     def path(self) -> Path:
@@ -252,17 +261,20 @@ class NamespaceView(Frames):
 
     @property
     def timezone(self) -> Timezone | None:
-        """The zone that times are shown in; `None` for the zone that is stored."""
-        return self._view.timezone
+        """The zone that times are shown in: the view's, or that of the newest record.
+
+        It is `None` while there is no record, and for the newest one's zone if that has no name.
+        """
+        return self._stored.zone
 
     @property
     def min_datetime(self) -> DateTime | None:
-        """The time of the first record, in the view's zone or UTC; `None` if there is none."""
+        """The time of the first record, in :attr:`timezone` or UTC; `None` if there is none."""
         return self._shown(self._sequence.db_timestamp_range()[0])
 
     @property
     def max_datetime(self) -> DateTime | None:
-        """The time of the last record, in the view's zone or UTC; `None` if there is none."""
+        """The time of the last record, in :attr:`timezone` or UTC; `None` if there is none."""
         return self._shown(self._sequence.db_timestamp_range()[1])
 
     def _shown(self, timestamp: DatabaseTimestamp | None) -> DateTime | None:
@@ -297,6 +309,8 @@ class NamespaceView(Frames):
             NaiveDatetimeError: If a bound has no time zone.
         """
         start, end = self._instant(start_datetime), self._instant(end_datetime)
+        if start is None and end is None:
+            return self.keys
         return sorted(self._stored.names_between(_key(start), _key(end)))
 
     # ---- drawing ---------------------------------------------------------------------------
@@ -322,7 +336,7 @@ class NamespaceView(Frames):
             ax: The axes to draw on; a new figure by default.
 
         Returns:
-            The axes, with the time axis in the view's zone, or that of the records.
+            The axes, with the time axis in :attr:`timezone`.
 
         Raises:
             UnknownKeyError: If there is no such key.
@@ -356,7 +370,7 @@ class NamespaceView(Frames):
             ax: The axes to draw on; a new figure by default.
 
         Returns:
-            The axes, with the time axis in the view's zone, or that of the records.
+            The axes, with the time axis in :attr:`timezone`.
 
         Raises:
             UnknownKeyError: If there is no such key.
@@ -453,7 +467,7 @@ class NamespaceView(Frames):
         if keys is None:
             return self.keys_between(start, end)
         if isinstance(keys, str):
-            raise ArgumentTypeError(f"expected several keys, not the text {keys!r}")
+            raise ArgumentTypeError(f"expected several keys, not the text {keys!r}: try [{keys!r}]")
         asked = list(dict.fromkeys(keys))
         self._check_keys(asked)
         return asked

@@ -46,6 +46,10 @@ impl Store {
     }
 }
 
+fn saved(salvage: Salvage) -> Saved {
+    (salvage.records, salvage.damage.into_iter().map(|place| (place.page, place.cause)).collect())
+}
+
 /// The durability that Python calls `name`.
 ///
 /// # Errors
@@ -116,9 +120,7 @@ impl Store {
     /// Return how many records each namespace has there, and what was lost: page and cause.
     #[staticmethod]
     fn lmdb_salvage(py: Python<'_>, source: PathBuf, target: PathBuf) -> PyResult<Saved> {
-        let Salvage { records, damage } = py.detach(|| salvage(&source, &target))?;
-        let damage = damage.into_iter().map(|damage| (damage.page, damage.cause)).collect();
-        Ok((records, damage))
+        Ok(saved(py.detach(|| salvage(&source, &target))?))
     }
 
     /// Open the SQLite file in the directory `path`, creating it unless `read_only`. `timeout` is
@@ -149,6 +151,14 @@ impl Store {
     fn sqlite_damage(py: Python<'_>, path: PathBuf) -> PyResult<Vec<(usize, String)>> {
         let damage = py.detach(|| SqliteStore::damage(&path))?;
         Ok(damage.into_iter().map(|damage| (damage.page, damage.cause)).collect())
+    }
+
+    /// Write what can be read of the damaged SQLite file in `source` into the directory `target`.
+    ///
+    /// Return how many records each namespace has there, and what was lost: page and cause.
+    #[staticmethod]
+    fn sqlite_salvage(py: Python<'_>, source: PathBuf, target: PathBuf) -> PyResult<Saved> {
+        Ok(saved(py.detach(|| SqliteStore::salvage(&source, &target))?))
     }
 
     /// Write the SQLite file in the directory `path` anew, without free pages.

@@ -6,6 +6,8 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use heed::{CompactionOption, MdbError};
+#[cfg(target_os = "linux")]
+use rustix::fs::FallocateFlags;
 use rustix::fs::FlockOperation;
 
 use super::lmdb::LmdbOptions;
@@ -13,6 +15,9 @@ use super::mapping::Env;
 use super::structure::{self, Damage};
 use crate::error::{Error, Result};
 use crate::random_number;
+
+/// The file beside the database in which LMDB keeps its locks and its table of readers.
+const LOCK_FILE: &str = "lock.mdb";
 
 /// Maps have a multiple of this size, in bytes, which every page size divides.
 pub(super) const MAP_UNIT: usize = 1 << 20;
@@ -134,6 +139,34 @@ fn give_name(directory: &Path, new: &Path, data: &Path) -> io::Result<()> {
     }
 }
 
+/// Gives LMDB's lock file in `directory` its blocks on disk. LMDB makes a file of `size` bytes without
+/// any, and writes to it by way of a map: on a full disk the system would end the process.
+#[cfg(target_os = "linux")]
+pub(super) fn allocate_lock_file(directory: &Path, size: u64) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+
+    let path = directory.join(LOCK_FILE);
+    // To open and close it takes the locks of this process from it, which at worst an environment
+    // holds that another thread is closing: not more often than need be.
+    if path.metadata().is_ok_and(|lock| lock.blocks() * 512 >= size) {
+        return Ok(());
+    }
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let Ok(lock) = options.open(path) else { return Ok(()) }; // LMDB tells of it, or can do without
+    // Another LMDB may have it open, which knows it by its size.
+    match rustix::fs::fallocate(lock, FallocateFlags::KEEP_SIZE, 0, size).map_err(io::Error::from) {
+        Err(error) if is_full(error.kind()) => Err(error),
+        _ => Ok(()), // not every file system can do it
+    }
+}
+
+/// As above; that is done on Linux only.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn allocate_lock_file(_directory: &Path, _size: u64) -> io::Result<()> {
+    Ok(())
+}
+
 /// What it means that the environment in `directory` did not open.
 pub(super) fn opening_error(directory: &Path, error: &heed::Error) -> Error {
     match error {
@@ -156,7 +189,27 @@ pub(super) fn opening_error(directory: &Path, error: &heed::Error) -> Error {
         heed::Error::Io(cause) if cause.kind() == ErrorKind::ReadOnlyFilesystem => {
             storage(directory, READ_ONLY_MOUNT)
         }
+        heed::Error::Io(cause) if cause.kind() == DENIED => storage(directory, denied(directory)),
         error => storage(directory, error),
+    }
+}
+
+/// What was not permitted when the environment in `directory` was opened, and what to do.
+fn denied(directory: &Path) -> &'static str {
+    let data = File::open(directory.join("data.mdb")).map_err(|error| error.kind());
+    match data {
+        Err(ErrorKind::NotFound) => {
+            "no database may be made here (Permission denied): name another directory"
+        }
+        Err(_) => "data.mdb may not be read (Permission denied): do it as the database's owner",
+        // LMDB opens it first.
+        Ok(_)
+            if File::options().read(true).write(true).open(directory.join(LOCK_FILE)).is_err() =>
+        {
+            "lock.mdb may not be written (Permission denied), in which LMDB notes whoever reads: do \
+             it as the database's owner, or have the owner make you a copy by 'eosdb backup'"
+        }
+        Ok(_) => "data.mdb may not be written (Permission denied): open it read-only",
     }
 }
 

@@ -23,6 +23,9 @@ const MAX_NAMESPACES: u32 = 256;
 /// How many read transactions all processes together can have open.
 const MAX_READERS: u32 = 510;
 
+/// How large LMDB's lock file becomes, in bytes: two heads and the readers, a cache line each.
+const LOCK_FILE_SIZE: u64 = 64 * (2 + MAX_READERS as u64);
+
 /// When a commit reaches the disk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Durability {
@@ -474,6 +477,7 @@ pub(super) fn map_environment(
         Durability::None => EnvFlags::NO_SYNC,
     };
     flags.set(EnvFlags::READ_ONLY, options.read_only);
+    files::allocate_lock_file(directory, LOCK_FILE_SIZE)?;
     let mut environment = EnvOpenOptions::new().read_txn_without_tls();
     environment.map_size(size).max_dbs(MAX_NAMESPACES).max_readers(MAX_READERS);
     // SAFETY: the flags keep LMDB's locks on, and none lets this process write through the map.

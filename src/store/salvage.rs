@@ -1,6 +1,5 @@
-//! Saves what can be read of a damaged LMDB file into a new one.
+//! Saves what can be read of a damaged file into a new one.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
@@ -22,7 +21,7 @@ pub struct Salvage {
     pub damage: Vec<Damage>,
 }
 
-/// Reads the damaged database in the directory `source`, which nobody may use meanwhile, as far as
+/// Reads the damaged LMDB database in the directory `source`, which nobody may use meanwhile, as far as
 /// its pages are sound, and writes what they hold into the directory `target`, which must not
 /// exist or be empty. The source is left as it is.
 ///
@@ -36,65 +35,68 @@ pub fn salvage(source: &Path, target: &Path) -> Result<Salvage> {
     };
     let file = File::open(source.join("data.mdb")).map_err(unreadable)?;
     files::prepare_copy(target)?;
-    let mut writing = Writing {
-        store: &*LmdbStore::open(target, LmdbOptions::default())?,
-        name: None,
-        batch: Batch { any_keys: true, ..Batch::default() },
-        bytes: 0,
-        outcome: Ok(Salvage::default()),
-    };
+    let store = LmdbStore::open(target, LmdbOptions::default())?;
+    let mut writing = Writing::new(&*store);
     let damage = structure::salvage(&file, &mut |name, key, value| writing.take(name, key, value))
         .map_err(unreadable)?
         .map_err(|damage| files::corrupt(source, damage))?;
-    writing.write();
-    let mut salvage = writing.outcome?;
-    salvage.damage.extend(damage);
-    Ok(salvage)
+    writing.end(damage)
 }
 
-/// The rows of one namespace on their way into a new file.
-struct Writing<'store> {
-    store: &'store LmdbStore,
-    name: Option<String>,
-    batch: Batch,
+/// Rows on their way into a new file.
+pub(super) struct Writing<'store> {
+    store: &'store dyn Store,
+    /// What is not written yet, by namespace.
+    batches: BTreeMap<Option<String>, Batch>,
+    rows: usize,
     bytes: usize,
     outcome: Result<Salvage>,
 }
 
-impl Writing<'_> {
-    fn take(&mut self, name: Option<&[u8]>, key: &[u8], value: &[u8]) {
-        let name = name.map(String::from_utf8_lossy);
-        if name.as_deref() != self.name.as_deref() {
-            self.write();
-            self.name = name.map(Cow::into_owned);
-        }
+impl<'store> Writing<'store> {
+    pub(super) fn new(store: &'store dyn Store) -> Self {
+        let (batches, outcome) = (BTreeMap::new(), Ok(Salvage::default()));
+        Self { store, batches, rows: 0, bytes: 0, outcome }
+    }
+
+    /// Writes a row, or metadata; what fails is told in the end.
+    pub(super) fn take(&mut self, name: Option<&[u8]>, key: &[u8], value: &[u8]) {
+        let name = name.map(|name| String::from_utf8_lossy(name).into_owned());
+        let batch = self.batches.entry(name).or_default();
         if key == METADATA_KEY {
-            self.batch.metadata = MetadataChange::Put(value.to_vec());
+            batch.metadata = MetadataChange::Put(value.to_vec());
             return;
         }
-        self.batch.puts.push((key.to_vec(), value.to_vec()));
+        batch.puts.push((key.to_vec(), value.to_vec()));
+        self.rows += 1;
         self.bytes += key.len() + value.len();
-        if self.batch.puts.len() >= PIECE || self.bytes >= PIECE_BYTES {
+        if self.rows >= PIECE || self.bytes >= PIECE_BYTES {
             self.write();
         }
     }
 
+    /// What was saved, when everything is written, and where the file was damaged.
+    pub(super) fn end(mut self, damage: Vec<Damage>) -> Result<Salvage> {
+        self.write();
+        let mut salvage = self.outcome?;
+        salvage.damage.extend(damage);
+        Ok(salvage)
+    }
+
     fn write(&mut self) {
-        let batch =
-            std::mem::replace(&mut self.batch, Batch { any_keys: true, ..Batch::default() });
-        self.bytes = 0;
-        let Ok(salvage) = &mut self.outcome else { return };
-        if batch == self.batch {
-            return;
-        }
-        match self.store.commit(self.name.as_deref(), &batch) {
-            Ok(committed) => {
-                *salvage.records.entry(self.name.clone()).or_default() += committed.written as u64;
+        (self.rows, self.bytes) = (0, 0);
+        for (name, batch) in std::mem::take(&mut self.batches) {
+            let Ok(salvage) = &mut self.outcome else { return };
+            let batch = Batch { any_keys: true, ..batch };
+            match self.store.commit(name.as_deref(), &batch) {
+                Ok(committed) => {
+                    *salvage.records.entry(name).or_default() += committed.written as u64;
+                }
+                Err(error @ Error::Namespace { .. }) => {
+                    salvage.damage.push(Damage { page: 0, cause: error.to_string() });
+                }
+                Err(error) => self.outcome = Err(error),
             }
-            Err(error @ Error::Namespace { .. }) => {
-                salvage.damage.push(Damage { page: 0, cause: error.to_string() });
-            }
-            Err(error) => self.outcome = Err(error),
         }
     }
 }

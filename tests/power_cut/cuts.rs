@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use eosdb::Error;
-use eosdb::store::{Batch, Durability, LmdbOptions, LmdbStore, Store};
+use eosdb::store::{Batch, Durability, LmdbOptions, LmdbStore, SqliteOptions, SqliteStore, Store};
 
-use super::disk::{Disk, Random, Reached};
+use super::directory::{Directory, Effect, Image};
+use super::disk::{Random, Reached};
 use super::recorder::{Event, Recorder};
 use super::workload::{self, Content};
 
@@ -19,14 +20,53 @@ pub fn folder() -> tempfile::TempDir {
     folder.expect("a folder")
 }
 
+/// What is tried, and how it is opened.
+#[derive(Debug, Clone, Copy)]
+pub enum Engine {
+    Lmdb(LmdbOptions),
+    Sqlite(SqliteOptions),
+}
+
+impl Engine {
+    pub fn open(self, home: &Path) -> eosdb::Result<Arc<dyn Store>> {
+        Ok(match self {
+            Self::Lmdb(options) => LmdbStore::open(home, options)?,
+            Self::Sqlite(options) => SqliteStore::open(home, options)?,
+        })
+    }
+
+    fn durability(self) -> Durability {
+        match self {
+            Self::Lmdb(options) => options.durability,
+            Self::Sqlite(options) => options.durability,
+        }
+    }
+
+    /// The file that holds the rows.
+    pub fn data(self) -> &'static str {
+        if matches!(self, Self::Lmdb(_)) { "data.mdb" } else { "data.db" }
+    }
+
+    /// Tells whether a namespace is there that has nothing any more.
+    pub fn keeps_empty(self) -> bool {
+        matches!(self, Self::Lmdb(_))
+    }
+
+    /// The file that is never synchronised.
+    fn locks(self) -> &'static str {
+        if matches!(self, Self::Lmdb(_)) { "lock.mdb" } else { "data.db-shm" }
+    }
+}
+
 /// A database that is being written to, and what its content was after each commit.
 pub struct Session {
     pub folder: tempfile::TempDir,
-    pub options: LmdbOptions,
+    pub home: PathBuf,
+    pub engine: Engine,
     /// What is expected of it, which need not be what the options say.
     pub promised: Durability,
     pub recorder: Recorder,
-    pub store: Arc<LmdbStore>,
+    pub store: Arc<dyn Store>,
     pub states: Vec<Content>,
     /// How many commits found no room below the limit of the map.
     pub full: usize,
@@ -36,15 +76,22 @@ pub struct Session {
 
 impl Session {
     /// Opens a new database, recording.
-    pub fn new(options: LmdbOptions) -> Self {
+    pub fn new(engine: Engine) -> Self {
         let folder = folder();
-        fs::create_dir(folder.path().join("home")).expect("a folder");
+        let home = folder.path().join("home");
+        fs::create_dir(&home).expect("a folder");
+        let home = home.canonicalize().expect("a folder");
         let recorder = Recorder::new(folder.path());
         recorder.promise(0, 0);
-        let store = LmdbStore::open(&folder.path().join("home"), options).expect("a store");
-        let promised = options.durability;
-        let states = vec![Content::new()];
-        Self { folder, options, promised, recorder, store, states, full: 0, certain: 0 }
+        let store = engine.open(&home).expect("a store");
+        let (promised, states) = (engine.durability(), vec![Content::new()]);
+        Self { folder, home, engine, promised, recorder, store, states, full: 0, certain: 0 }
+    }
+
+    /// Closes the store and opens it again.
+    pub fn reopen(&mut self) {
+        self.store.close();
+        self.store = self.engine.open(&self.home).expect("it opens again");
     }
 
     /// Does something that leaves `next`; it may fail where `limited`, and leaves nothing then.
@@ -64,7 +111,7 @@ impl Session {
                     Durability::Interval if next == self.states[newest] => self.certain,
                     // The last commit may be lost, and no other.
                     Durability::Interval => newest,
-                    Durability::None => 0,
+                    Durability::None => self.certain,
                 };
                 self.states.push(next);
             }
@@ -81,15 +128,13 @@ impl Session {
     pub fn insist(&mut self, name: &str, batch: &Batch) {
         let newest = self.states.len() - 1;
         let mut next = self.states[newest].clone();
-        workload::apply(&mut next, name, batch);
+        workload::apply(&mut next, name, batch, self.engine.keeps_empty());
         self.recorder.promise(self.certain, newest + 1);
         let name = workload::namespace(name);
         if self.store.commit(name, batch).is_err() {
             self.recorder.relieve();
             if self.store.commit(name, batch).is_err() {
-                let home = self.store.path().to_owned();
-                self.store.close();
-                self.store = LmdbStore::open(&home, self.options).expect("it opens again");
+                self.reopen();
                 self.store.commit(name, batch).expect("it works again");
             }
         }
@@ -101,10 +146,10 @@ impl Session {
     /// Commits `batch`.
     pub fn commit(&mut self, name: &str, batch: &Batch, limited: bool) {
         let mut next = self.states.last().expect("a state").clone();
-        workload::apply(&mut next, name, batch);
+        workload::apply(&mut next, name, batch, self.engine.keeps_empty());
         let store = Arc::clone(&self.store);
         self.change(next, limited, || store.commit(workload::namespace(name), batch).map(|_| ()));
-        let found = workload::content(&self.store).expect("readable");
+        let found = workload::content(&*self.store).expect("readable");
         assert!(self.states.last() == Some(&found), "the model is wrong");
     }
 
@@ -126,15 +171,6 @@ impl Session {
     }
 }
 
-/// Whether the directory has the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Name {
-    Missing,
-    /// Until the directory is synchronised a power cut may take it away.
-    Given,
-    Certain,
-}
-
 /// What was tried.
 #[derive(Debug, Default)]
 pub struct Figures {
@@ -153,9 +189,11 @@ impl fmt::Display for Figures {
 /// Replays what was recorded, and cuts the power at every step.
 pub struct Replay<'a> {
     pub states: &'a [Content],
-    pub options: LmdbOptions,
+    pub engine: Engine,
     /// How many random images there are at each step.
     pub samples: usize,
+    /// Of how many steps that bring nothing to disk for certain one is looked at.
+    pub stride: usize,
     pub random: Random,
     pub figures: Figures,
     images: tempfile::TempDir,
@@ -163,55 +201,36 @@ pub struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    pub fn new(states: &'a [Content], options: LmdbOptions, samples: usize, seed: u64) -> Self {
+    pub fn new(states: &'a [Content], engine: Engine, samples: usize, seed: u64) -> Self {
         let images = folder();
         let silence = Recorder::silent(images.path());
         let figures = Figures { commits: states.len() - 1, ..Figures::default() };
         let random = Random::new(seed);
-        Self { states, options, samples, random, figures, images, _silence: silence }
+        Self { states, engine, samples, stride: 1, random, figures, images, _silence: silence }
     }
 
-    /// Cuts the power at every step of `events` at `file`; fails with what a cut has destroyed.
-    pub fn run(&mut self, events: &[Event], file: &Path) -> Result<Disk, String> {
-        let mut others: BTreeMap<&Path, Disk> = BTreeMap::new();
-        let mut disk = Disk::default();
-        let (mut promise, mut name) = ((0, 0), Name::Missing);
-        self.cut(&disk, name, promise, true)?;
+    /// Cuts the power at every step of `events` in the directory `home`; fails with what a cut has
+    /// destroyed.
+    pub fn run(&mut self, events: &[Event], home: &Path) -> Result<Directory, String> {
+        let mut disk = Directory::new(home);
+        let mut promise = (0, 0);
+        self.cut(&disk, promise, true)?;
         for (step, event) in events.iter().enumerate() {
             let told = |why: String| at(step, event, &why);
-            let changed = match event {
-                Event::Promise { first, last } => {
-                    promise = (*first, *last);
-                    true
-                }
-                Event::Link { from, to } if to == file => {
-                    disk = others.remove(from.as_path()).unwrap_or_default();
-                    name = Name::Given;
-                    true
-                }
-                Event::Sync { file: synced, failed: false } if file.parent() == Some(synced) => {
-                    name = if name == Name::Missing { name } else { Name::Certain };
-                    true
-                }
-                Event::Write { file: written, offset, bytes, durable } if written == file => {
-                    if *durable {
-                        let mut halfway = disk.clone();
-                        halfway.write(*offset, bytes);
-                        self.cut(&halfway, name, promise, false).map_err(told)?;
-                    }
-                    // The system has made the file, if nobody else has.
-                    name = if name == Name::Missing { Name::Given } else { name };
-                    disk.follow(event, file);
-                    *durable
-                }
-                Event::Sync { file: synced, .. } if synced == file => disk.follow(event, file),
-                Event::Write { file, .. } | Event::Sync { file, .. } => {
-                    others.entry(file).or_default().follow(event, file);
-                    continue;
-                }
-                Event::Link { .. } => continue,
-            };
-            self.cut(&disk, name, promise, changed).map_err(told)?;
+            if let Event::Promise { first, last } = event {
+                promise = (*first, *last);
+            }
+            if let Event::Write { file, offset, bytes, durable: true } = event {
+                let mut halfway = disk.clone();
+                let (file, offset, bytes) = (file.clone(), *offset, bytes.clone());
+                halfway.follow(&Event::Write { file, offset, bytes, durable: false });
+                self.cut(&halfway, promise, false).map_err(told)?;
+            }
+            match disk.follow(event) {
+                Effect::None => {}
+                Effect::Uncertain if !step.is_multiple_of(self.stride) => {}
+                effect => self.cut(&disk, promise, effect == Effect::Certain).map_err(told)?,
+            }
         }
         Ok(disk)
     }
@@ -220,57 +239,67 @@ impl<'a> Replay<'a> {
     /// certain nor what is expected of it, that is as it was the last time.
     fn cut(
         &mut self,
-        disk: &Disk,
-        name: Name,
+        disk: &Directory,
         promise: (usize, usize),
         changed: bool,
     ) -> Result<(), String> {
         self.figures.boundaries += 1;
-        if name != Name::Certain && changed {
-            self.open(None, promise).map_err(|why| format!("without a file: {why}"))?;
-        }
-        if name == Name::Missing {
-            return Ok(());
-        }
         if changed {
-            self.check(disk, Reached::Nothing, promise)?;
+            self.check_with(disk, 0, Reached::Nothing, promise)?;
+            if disk.pending_names() > 0 {
+                self.check(disk, Reached::Nothing, promise)?;
+            }
         }
         if !disk.is_settled() {
             self.check(disk, Reached::Everything, promise)?;
             for sample in 0..self.samples {
                 let torn = (sample + self.figures.boundaries).is_multiple_of(2);
                 let reached = if torn { Reached::Sectors } else { Reached::Pages };
-                self.check(disk, reached, promise)?;
+                let names = self.random.below(disk.pending_names() + 1);
+                self.check_with(disk, names, reached, promise)?;
             }
         }
         Ok(())
     }
 
-    /// Checks one image of what a cut may leave.
+    /// Checks one image of what a cut may leave, with all names.
     pub fn check(
         &mut self,
-        disk: &Disk,
+        disk: &Directory,
         reached: Reached,
         promise: (usize, usize),
     ) -> Result<(), String> {
-        let image = disk.image(reached, &mut self.random);
-        self.open(Some(&image), promise).map_err(|why| format!("{reached:?}: {why}"))
+        self.check_with(disk, disk.pending_names(), reached, promise)
     }
 
-    /// Opens `image`, or a directory without a file.
-    fn open(&mut self, image: Option<&[u8]>, promise: (usize, usize)) -> Result<(), String> {
+    fn check_with(
+        &mut self,
+        disk: &Directory,
+        names: usize,
+        reached: Reached,
+        promise: (usize, usize),
+    ) -> Result<(), String> {
+        let image = disk.image(names, reached, &mut self.random);
+        self.open(&image, promise).map_err(|why| {
+            let names: Vec<&String> = image.keys().collect();
+            format!("{reached:?} of {names:?}: {why}")
+        })
+    }
+
+    /// Opens a directory with the files of `image`.
+    fn open(&mut self, image: &Image, promise: (usize, usize)) -> Result<(), String> {
         self.figures.images += 1;
         let home = self.images.path().join(self.figures.images.to_string());
         fs::create_dir(&home).expect("a folder");
-        if let Some(image) = image {
-            fs::write(home.join("data.mdb"), image).expect("an image");
+        for (name, bytes) in image {
+            fs::write(home.join(name), bytes).expect("an image");
         }
         if self.random.below(4) == 0 {
-            // The lock file is never synchronised: anything may be left of it.
+            // The table of locks is never synchronised: anything may be left of it.
             let size = self.random.below(40_000);
-            fs::write(home.join("lock.mdb"), self.random.bytes(size)).expect("a lock file");
+            fs::write(home.join(self.engine.locks()), self.random.bytes(size)).expect("a file");
         }
-        if self.random.below(4) == 0 {
+        if matches!(self.engine, Engine::Lmdb(_)) && self.random.below(4) == 0 {
             // A first start that was cut short before, by a process of the same number.
             let left = home.join(format!("new.{}.tmp", std::process::id()));
             fs::create_dir(&left).expect("a folder");
@@ -282,9 +311,8 @@ impl<'a> Replay<'a> {
     }
 
     fn compare(&mut self, home: &Path, (first, last): (usize, usize)) -> Result<(), String> {
-        let store = LmdbStore::open(home, self.options)
-            .map_err(|error| format!("it does not open: {error}"))?;
-        let mut found = workload::content(&store).map_err(|error| error.to_string())?;
+        let store = self.engine.open(home).map_err(|error| format!("it does not open: {error}"))?;
+        let mut found = workload::content(&*store).map_err(|error| error.to_string())?;
         let allowed = &self.states[first..=last.min(self.states.len() - 1)];
         if !allowed.contains(&found) {
             let which = self.states.iter().position(|state| *state == found);
@@ -300,12 +328,12 @@ impl<'a> Replay<'a> {
                 batch.puts.push((workload::key(5000 + number), self.random.bytes(size)));
             }
             match store.commit(Some(name), &batch) {
-                Ok(_) => workload::apply(&mut found, name, &batch),
+                Ok(_) => workload::apply(&mut found, name, &batch, self.engine.keeps_empty()),
                 Err(Error::Full { .. }) => {}
                 Err(error) => return Err(format!("it cannot be written to: {error}")),
             }
         }
-        let after = workload::content(&store).map_err(|error| error.to_string())?;
+        let after = workload::content(&*store).map_err(|error| error.to_string())?;
         if after != found {
             return Err("another commit spoils it".to_owned());
         }
@@ -332,7 +360,7 @@ pub fn calls(events: &[Event]) -> BTreeMap<PathBuf, [usize; 3]> {
                 calls.entry(file.clone()).or_default()[usize::from(*durable)] += 1;
             }
             Event::Sync { file, .. } => calls.entry(file.clone()).or_default()[2] += 1,
-            Event::Promise { .. } | Event::Link { .. } => {}
+            _ => {}
         }
     }
     calls

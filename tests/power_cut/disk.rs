@@ -47,12 +47,13 @@ impl Random {
     }
 }
 
-/// A part of a write, within one sector.
+/// A part of a write, within one sector, or the end that a file was given.
 #[derive(Debug, Clone)]
 struct Piece {
     write: usize,
     offset: u64,
-    bytes: Vec<u8>,
+    /// `None` where the file ends.
+    bytes: Option<Vec<u8>>,
     /// Whether synchronising it has failed: the system takes it for written then, and may have
     /// written it or not.
     forsaken: bool,
@@ -61,6 +62,10 @@ struct Piece {
 impl Piece {
     fn page(&self) -> u64 {
         self.offset / PAGE
+    }
+
+    fn end(&self) -> usize {
+        place(self.offset) + self.bytes.as_ref().map_or(0, Vec::len)
     }
 
     fn sector(&self) -> u64 {
@@ -95,11 +100,18 @@ impl Disk {
         while !rest.is_empty() {
             let room = SECTOR - place(offset) % SECTOR;
             let (piece, behind) = rest.split_at(room.min(rest.len()));
-            let bytes = piece.to_vec();
+            let bytes = Some(piece.to_vec());
             self.pending.push(Piece { write: self.writes, offset, bytes, forsaken: false });
             offset += piece.len() as u64;
             rest = behind;
         }
+    }
+
+    /// Ends at `length` without synchronising.
+    fn truncate(&mut self, length: u64) {
+        self.writes += 1;
+        let (write, offset) = (self.writes, length);
+        self.pending.push(Piece { write, offset, bytes: None, forsaken: false });
     }
 
     /// Brings the sectors of the last write to disk, as a synchronised write does.
@@ -114,7 +126,7 @@ impl Disk {
     pub fn sync(&mut self) {
         let dirty = self.pending.iter().filter(|piece| !piece.forsaken);
         let pages: BTreeSet<u64> = dirty.map(Piece::page).collect();
-        self.settle(|piece| pages.contains(&piece.page()));
+        self.settle(|piece| piece.bytes.is_none() || pages.contains(&piece.page()));
     }
 
     /// Synchronising has failed: nobody knows what is on disk.
@@ -140,6 +152,7 @@ impl Disk {
                     self.settle_last();
                 }
             }
+            Event::Truncate { file: cut, length } if cut == file => self.truncate(*length),
             Event::Sync { file: synced, failed: false } if synced == file => self.sync(),
             Event::Sync { file: synced, failed: true } if synced == file => self.fail_to_sync(),
             _ => return false,
@@ -179,7 +192,7 @@ impl Disk {
             }
         }
         if matches!(reached, Reached::Pages | Reached::Sectors) {
-            let ends = self.pending.iter().map(|piece| place(piece.offset) + piece.bytes.len());
+            let ends = self.pending.iter().map(Piece::end);
             let longest = ends.max().unwrap_or(0).max(self.content.len());
             // The length has reached the disk on its own, or has not.
             match random.below(4) {
@@ -197,10 +210,13 @@ fn place(offset: u64) -> usize {
 }
 
 fn put(content: &mut Vec<u8>, piece: &Piece) {
-    let start = place(piece.offset);
-    let end = start + piece.bytes.len();
+    let Some(bytes) = &piece.bytes else {
+        content.resize(place(piece.offset), 0);
+        return;
+    };
+    let (start, end) = (place(piece.offset), piece.end());
     if content.len() < end {
         content.resize(end, 0);
     }
-    content[start..end].copy_from_slice(&piece.bytes);
+    content[start..end].copy_from_slice(bytes);
 }

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use eosdb::Error;
-use eosdb::store::{Batch, LmdbOptions, LmdbStore, Store};
+use eosdb::store::{Batch, Store};
 
-use super::cuts::folder;
+use super::cuts::{Engine, folder};
 use super::disk::Random;
 use super::recorder::{Failure, Fault, Recorder, Target};
 use super::workload::{self, Content};
@@ -39,10 +39,21 @@ pub fn at_every_call(
     target: Target,
     failures: &[(Failure, bool)],
     kinds: usize,
+    work: impl FnMut(Fault) -> bool,
+) -> usize {
+    at_every_nth_call(1, target, failures, kinds, work)
+}
+
+/// As above, at one call of so many.
+pub fn at_every_nth_call(
+    stride: usize,
+    target: Target,
+    failures: &[(Failure, bool)],
+    kinds: usize,
     mut work: impl FnMut(Fault) -> bool,
 ) -> usize {
     let (mut faults, mut turn) = (0, 0);
-    for number in 1.. {
+    for number in (1..).step_by(stride) {
         for _ in 0..kinds.min(failures.len()) {
             let (failure, lasts) = failures[turn % failures.len()];
             if !work(Fault { target, number, failure, lasts }) {
@@ -72,73 +83,83 @@ pub fn must_be_opened_again(error: &Error) -> bool {
     error.to_string().contains("close every handle and open it again")
 }
 
-/// What a copy of the files of `home` holds, opened in another place.
-fn copied(home: &Path, options: LmdbOptions) -> Content {
+/// What a copy of the file of `home` holds, opened in another place.
+fn copied(home: &Path, engine: Engine) -> Content {
     let place = folder();
-    fs::copy(home.join("data.mdb"), place.path().join("data.mdb")).expect("a copy");
-    let store = LmdbStore::open(place.path(), options).expect("the copy opens");
-    workload::content(&store).expect("the copy is readable")
+    fs::copy(home.join(engine.data()), place.path().join(engine.data())).expect("a copy");
+    let store = engine.open(place.path()).expect("the copy opens");
+    workload::content(&*store).expect("the copy is readable")
 }
 
 /// Batches of a seed, each with the content after it.
-pub struct Script(Vec<(&'static str, Batch, Content)>);
+pub struct Script {
+    engine: Engine,
+    steps: Vec<(&'static str, Batch, Content)>,
+}
 
 impl Script {
-    pub fn new(seed: u64, steps: usize, bulk: usize) -> Self {
+    pub fn new(engine: Engine, seed: u64, steps: usize, bulk: usize) -> Self {
         let (mut random, mut content) = (Random::new(seed), Content::new());
         let step = || {
             let (name, batch) = workload::next(&mut random, &content, bulk);
-            workload::apply(&mut content, name, &batch);
+            workload::apply(&mut content, name, &batch, engine.keeps_empty());
             (name, batch, content.clone())
         };
-        Self(std::iter::repeat_with(step).take(steps).collect())
+        Self { engine, steps: std::iter::repeat_with(step).take(steps).collect() }
     }
 
     /// Commits everything, with `fault` in between; tells whether it was met.
-    pub fn run(&self, options: LmdbOptions, fault: Fault) -> bool {
+    pub fn run(&self, fault: Fault) -> bool {
         let folder = folder();
         let recorder = Recorder::silent(folder.path());
         let home = folder.path();
-        let open = || LmdbStore::open(home, options).expect("a store");
+        let open = || self.engine.open(home).expect("a store");
+        // What SQLite has in its log it need not have in its file.
+        let tells_all = matches!(self.engine, Engine::Lmdb(_));
         let mut store = open();
         recorder.fail(fault);
-        let mut met = 0;
+        let mut told = 0;
         let mut before = &Content::new();
-        for (name, batch, after) in &self.0 {
-            if let Err(error) = store.commit(workload::namespace(name), batch) {
-                assert!(recorder.struck() > met, "{error:?}");
+        for (name, batch, after) in &self.steps {
+            let commit = |store: &Arc<dyn Store>| store.commit(workload::namespace(name), batch);
+            if let Err(error) = commit(&store) {
+                assert!(recorder.struck() > told, "{error:?}");
                 assert!(is_told(&error, fault), "{fault:?}: {error:?}");
-                Self::check(&store, before, fault);
-                assert!(copied(home, options) == *before, "{fault:?}: a copy shows something");
-                if fault.lasts {
-                    let again = store.commit(workload::namespace(name), batch).unwrap_err();
-                    assert!(must_be_opened_again(&again) || is_told(&again, fault), "{again:?}");
-                    Self::check(&store, before, fault);
+                Self::check(&*store, before, fault);
+                if tells_all {
+                    let copy = copied(home, self.engine);
+                    assert!(copy == *before, "{fault:?}: a copy shows something");
                 }
-                met = recorder.relieve();
-                match store.commit(workload::namespace(name), batch) {
+                if fault.lasts {
+                    let again = commit(&store).unwrap_err();
+                    assert!(must_be_opened_again(&again) || is_told(&again, fault), "{again:?}");
+                    Self::check(&*store, before, fault);
+                }
+                told = recorder.relieve();
+                match commit(&store) {
                     Ok(_) => {}
                     Err(error) if must_be_opened_again(&error) => {
                         store.close();
                         store = open();
-                        assert!(workload::content(&store).unwrap() == *before, "{fault:?}");
-                        store.commit(workload::namespace(name), batch).expect("it works again");
+                        assert!(workload::content(&*store).unwrap() == *before, "{fault:?}");
+                        commit(&store).expect("it works again");
                     }
                     Err(error) => panic!("{fault:?}: {error:?} afterwards"),
                 }
-                Self::check(&store, after, fault);
-            } else {
-                assert_eq!(recorder.struck(), met, "{fault:?} was met, and nobody was told");
+                Self::check(&*store, after, fault);
+            } else if tells_all {
+                assert_eq!(recorder.struck(), told, "{fault:?} was met, and nobody was told");
             }
             before = after;
         }
         store.close();
-        assert!(workload::content(&open()).unwrap() == *before, "{fault:?}: after opening again");
-        met > 0
+        let met = recorder.relieve() > 0;
+        assert!(workload::content(&*open()).unwrap() == *before, "{fault:?}: after opening again");
+        met
     }
 
     /// Checks that the store shows `expected`, or says that it must be opened again.
-    fn check(store: &Arc<LmdbStore>, expected: &Content, fault: Fault) {
+    fn check(store: &dyn Store, expected: &Content, fault: Fault) {
         match workload::content(store) {
             Ok(found) => assert!(found == *expected, "{fault:?}: the store shows something else"),
             Err(error) => assert!(must_be_opened_again(&error), "{fault:?}: {error:?}"),

@@ -16,8 +16,12 @@ pub enum Event {
     Write { file: PathBuf, offset: u64, bytes: Vec<u8>, durable: bool },
     /// Of a file or of a directory; one that failed brought nothing to disk for certain.
     Sync { file: PathBuf, failed: bool },
+    /// The file has this length now.
+    Truncate { file: PathBuf, length: u64 },
     /// A file has another name.
     Link { from: PathBuf, to: PathBuf },
+    /// A name is gone.
+    Remove { file: PathBuf },
     /// From here on, the content on disk must be one of the states from the first to the last.
     Promise { first: usize, last: usize },
 }
@@ -160,13 +164,13 @@ pub fn watched(fd: i32) -> Option<Watched> {
     Some(Watched { tape: Arc::clone(tape), file })
 }
 
-/// Notes that the file `from` is also `to`.
-pub fn linked(from: &Path, to: &Path) {
+/// Notes what became of the name `name`.
+pub fn named(name: &Path, event: Event) {
     let tapes = lock(&TAPES);
-    if let Some((_, tape)) = tapes.iter().find(|(directory, _)| to.starts_with(directory)) {
+    if let Some((_, tape)) = tapes.iter().find(|(directory, _)| name.starts_with(directory)) {
         let mut tape = lock(tape);
         if tape.keeps {
-            tape.events.push(Event::Link { from: from.to_owned(), to: to.to_owned() });
+            tape.events.push(event);
         }
     }
 }
@@ -220,10 +224,14 @@ impl Watched {
         }
     }
 
-    /// Sets a file's length, which takes room as a write does.
-    pub fn truncate(self, raw: impl Fn() -> io::Result<usize>) -> io::Result<usize> {
-        assert!(self.file.ends_with("lock.mdb"), "the model of a disk knows of writes only");
-        raw()
+    /// Sets a file's length.
+    pub fn truncate(self, length: u64, raw: impl Fn() -> io::Result<usize>) -> io::Result<usize> {
+        let outcome = raw()?;
+        let mut tape = lock(&self.tape);
+        if tape.keeps {
+            tape.events.push(Event::Truncate { file: self.file, length });
+        }
+        Ok(outcome)
     }
 }
 

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use eosdb::sequence::{Encoded, Mark, Sequence, Slot, Storage};
-use eosdb::store::{LmdbOptions, LmdbStore, MetadataChange, Store};
+use eosdb::store::{MetadataChange, Store};
 use eosdb::{Error, Result, Span};
 
-use super::cuts::{Session, folder};
+use super::cuts::{Engine, Session, folder};
 use super::disk::Random;
 use super::faults::{is_told, must_be_opened_again};
 use super::recorder::{Fault, Recorder};
@@ -38,7 +38,7 @@ fn second(random: &mut Random, limit: usize) -> i64 {
 }
 
 impl Saver {
-    pub fn new(store: Arc<LmdbStore>, seed: u64) -> Self {
+    pub fn new(store: Arc<dyn Store>, seed: u64) -> Self {
         let storage = Storage::new(store, Some(NAME.to_owned()));
         let (sequence, random) = (Sequence::default(), Random::new(seed));
         Self { sequence, storage, rows: BTreeMap::new(), random }
@@ -104,7 +104,7 @@ impl Saver {
     }
 
     /// Goes on with a store that was opened again.
-    fn rebind(&mut self, store: Arc<LmdbStore>) {
+    fn rebind(&mut self, store: Arc<dyn Store>) {
         let gone = self.sequence.lock().detach();
         drop(gone);
         self.storage = Storage::new(store, Some(NAME.to_owned()));
@@ -112,8 +112,8 @@ impl Saver {
 }
 
 /// Saves `steps` times, and closes the store.
-pub fn saved(options: LmdbOptions, seed: u64, steps: usize) -> Session {
-    let mut session = Session::new(options);
+pub fn saved(engine: Engine, seed: u64, steps: usize) -> Session {
+    let mut session = Session::new(engine);
     let mut saver = Saver::new(Arc::clone(&session.store), seed);
     for _ in 0..steps {
         saver.change();
@@ -125,11 +125,11 @@ pub fn saved(options: LmdbOptions, seed: u64, steps: usize) -> Session {
 }
 
 /// Saves `steps` times, with `fault` in between; tells whether it was met.
-pub fn saved_in_spite_of(options: LmdbOptions, fault: Fault, seed: u64, steps: usize) -> bool {
+pub fn saved_in_spite_of(engine: Engine, fault: Fault, seed: u64, steps: usize) -> bool {
     let folder = folder();
     let home: &Path = folder.path();
     let recorder = Recorder::silent(home);
-    let mut store = LmdbStore::open(home, options).expect("a store");
+    let mut store = engine.open(home).expect("a store");
     recorder.fail(fault);
     let mut saver = Saver::new(Arc::clone(&store), seed);
     let mut met = false;
@@ -146,8 +146,8 @@ pub fn saved_in_spite_of(options: LmdbOptions, fault: Fault, seed: u64, steps: u
                 assert!(must_be_opened_again(&error), "{fault:?}: {error:?}");
                 assert_eq!(saver.pending(), pending, "{fault:?}");
                 store.close();
-                store = LmdbStore::open(home, options).expect("it opens again");
-                assert!(workload::content(&store).unwrap() == before, "{fault:?}");
+                store = engine.open(home).expect("it opens again");
+                assert!(workload::content(&*store).unwrap() == before, "{fault:?}");
                 saver.rebind(Arc::clone(&store));
                 assert_eq!(saver.pending(), pending, "{fault:?}");
                 saver.save().expect("it works again");
@@ -156,9 +156,9 @@ pub fn saved_in_spite_of(options: LmdbOptions, fault: Fault, seed: u64, steps: u
         assert_eq!(saver.pending(), Default::default());
         before = saver.content();
         if met {
-            assert!(workload::content(&store).unwrap() == before, "{fault:?}");
+            assert!(workload::content(&*store).unwrap() == before, "{fault:?}");
         }
     }
-    assert!(workload::content(&store).unwrap() == before, "{fault:?}");
+    assert!(workload::content(&*store).unwrap() == before, "{fault:?}");
     met
 }

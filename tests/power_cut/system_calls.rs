@@ -1,5 +1,5 @@
-//! The functions of libc that change files, in place of libc's own: LMDB is linked into the test
-//! as a static library, so its calls end up here. Each tells the recorder, and does what it says,
+//! The functions of libc that change files, in place of libc's own: LMDB and SQLite are linked into
+//! the test as static libraries, so their calls end up here. Each tells the recorder, and does what it says,
 //! by the raw system call.
 
 #![expect(unsafe_code, reason = "only so are the writes of a C library seen and refused")]
@@ -12,7 +12,7 @@ use std::slice;
 
 use libc::{c_char, c_int, c_long, c_void, iovec, off_t, size_t, ssize_t};
 
-use super::recorder::{self, Watched};
+use super::recorder::{self, Event, Watched};
 
 /// What the system says, as `std` has it.
 fn outcome(result: c_long) -> io::Result<usize> {
@@ -81,6 +81,21 @@ pub unsafe extern "C" fn pwrite(
     unsafe { write_buffers(fd, &[buffer], Some(offset)) }
 }
 
+/// What SQLite may call `pwrite`.
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pwrite64(
+    fd: c_int,
+    buffer: *const c_void,
+    count: size_t,
+    offset: off_t,
+) -> ssize_t {
+    // SAFETY: as above.
+    unsafe { pwrite(fd, buffer, count, offset) }
+}
+
 /// # Safety
 /// As libc's.
 #[unsafe(no_mangle)]
@@ -121,13 +136,42 @@ pub extern "C" fn fsync(fd: c_int) -> c_int {
     synchronise(fd, libc::SYS_fsync)
 }
 
-/// LMDB makes its lock file as long as it must be; its data file only with `WRITEMAP`.
 #[unsafe(no_mangle)]
 pub extern "C" fn ftruncate(fd: c_int, length: off_t) -> c_int {
     // SAFETY: the call touches no memory.
     let raw = || outcome(unsafe { libc::syscall(libc::SYS_ftruncate, fd, length) });
-    let outcome = recorder::watched(fd).map_or_else(raw, |watched| watched.truncate(raw));
+    let outcome = match (recorder::watched(fd), u64::try_from(length)) {
+        (Some(watched), Ok(length)) => watched.truncate(length, raw),
+        _ => raw(),
+    };
     c_int::try_from(answer(outcome)).expect("0 or -1")
+}
+
+/// What SQLite calls `ftruncate`.
+#[unsafe(no_mangle)]
+pub extern "C" fn ftruncate64(fd: c_int, length: off_t) -> c_int {
+    ftruncate(fd, length)
+}
+
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn unlink(name: *const c_char) -> c_int {
+    // SAFETY: the caller vouches for the name.
+    let removed = outcome(unsafe { libc::syscall(libc::SYS_unlinkat, libc::AT_FDCWD, name, 0) });
+    if removed.is_ok() {
+        // SAFETY: as above.
+        let file = unsafe { path(name) };
+        recorder::named(file, Event::Remove { file: file.to_owned() });
+    }
+    c_int::try_from(answer(removed)).expect("0 or -1")
+}
+
+/// # Safety
+/// `name` is a text of C's.
+unsafe fn path<'a>(name: *const c_char) -> &'a Path {
+    // SAFETY: the caller vouches for it.
+    Path::new(OsStr::from_bytes(unsafe { CStr::from_ptr(name) }.to_bytes()))
 }
 
 /// # Safety
@@ -146,9 +190,8 @@ pub unsafe extern "C" fn linkat(
         outcome(unsafe { libc::syscall(call, from_directory, from, to_directory, to, flags) });
     if linked.is_ok() {
         // SAFETY: as above.
-        let [from, to] = [from, to].map(|name| unsafe { CStr::from_ptr(name) });
-        let [from, to] = [from, to].map(|name| Path::new(OsStr::from_bytes(name.to_bytes())));
-        recorder::linked(from, to);
+        let [from, to] = [from, to].map(|name| unsafe { path(name) });
+        recorder::named(to, Event::Link { from: from.to_owned(), to: to.to_owned() });
     }
     c_int::try_from(answer(linked)).expect("0 or -1")
 }

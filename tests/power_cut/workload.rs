@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use eosdb::store::{
-    Batch, KeyRange, LmdbStore, METADATA_KEY, MetadataChange, Namespace, Order, Store,
-};
+use eosdb::store::{Batch, KeyRange, METADATA_KEY, MetadataChange, Namespace, Order, Store};
 use eosdb::{Result, Timestamp};
 
 use super::disk::Random;
@@ -39,7 +37,7 @@ pub fn key_at(second: i64) -> Vec<u8> {
 }
 
 /// Everything that `store` holds.
-pub fn content(store: &LmdbStore) -> Result<Content> {
+pub fn content(store: &dyn Store) -> Result<Content> {
     let mut content = Content::new();
     for name in store.namespaces()?.into_iter().chain([String::new()]) {
         let mut space = Space { metadata: store.metadata(namespace(&name))?, ..Space::default() };
@@ -56,8 +54,9 @@ pub fn content(store: &LmdbStore) -> Result<Content> {
     Ok(content)
 }
 
-/// Does to `content` what committing `batch` does to a store.
-pub fn apply(content: &mut Content, name: &str, batch: &Batch) {
+/// Does to `content` what committing `batch` does to a store; `keeps_empty` tells whether that keeps
+/// namespaces that have nothing any more.
+pub fn apply(content: &mut Content, name: &str, batch: &Batch, keeps_empty: bool) {
     let writes = !batch.puts.is_empty() || matches!(batch.metadata, MetadataChange::Put(_));
     if !writes && !content.contains_key(name) {
         return;
@@ -72,7 +71,7 @@ pub fn apply(content: &mut Content, name: &str, batch: &Batch) {
         MetadataChange::Put(value) => space.metadata = Some(value.clone()),
         MetadataChange::Delete => space.metadata = None,
     }
-    if name.is_empty() && *space == Space::default() {
+    if (name.is_empty() || !keeps_empty) && *space == Space::default() {
         content.remove(name);
     }
 }

@@ -144,6 +144,8 @@ struct Actor {
 /// Sequences on one store.
 pub struct World {
     store: Arc<Wrapped>,
+    /// What somebody else writes by.
+    others: Arc<dyn Store>,
     atomic: bool,
     stored: BTreeMap<&'static str, Rows>,
     actors: Vec<Actor>,
@@ -151,7 +153,7 @@ pub struct World {
 
 impl World {
     /// `actors` new sequences on `store`; `atomic` tells whether its commits are.
-    pub fn new(store: Arc<Wrapped>, atomic: bool, actors: usize) -> Self {
+    pub fn new(store: Arc<Wrapped>, others: Arc<dyn Store>, atomic: bool, actors: usize) -> Self {
         let actor = || Actor {
             sequence: Arc::default(),
             namespace: Some("house"),
@@ -159,7 +161,7 @@ impl World {
             seen: (0, Vec::new()),
         };
         let actors = (0..actors).map(|_| actor()).collect();
-        Self { store, atomic, stored: BTreeMap::new(), actors }
+        Self { store, others, atomic, stored: BTreeMap::new(), actors }
     }
 
     fn storage(&self, actor: usize) -> Option<Storage> {
@@ -260,7 +262,7 @@ impl World {
             deletes: deletes.iter().map(|time| key(*time)).collect(),
             ..Batch::default()
         };
-        self.store.commit(Some("house"), &batch).expect("committed");
+        self.others.commit(Some("house"), &batch).expect("committed");
         let stored = self.stored.entry("house").or_default();
         stored.extend(puts);
         stored.retain(|time, _| !deletes.contains(time));

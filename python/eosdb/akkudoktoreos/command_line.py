@@ -19,7 +19,7 @@ from typing import Final
 
 from ..errors import EosdbError, InvalidArgumentError
 from . import install
-from .program import execute
+from .program import execute, find
 
 __all__ = ["RUNS", "Command", "main", "parse"]
 
@@ -86,7 +86,7 @@ def main(arguments: list[str]) -> int:
 
     Returns:
         The exit status, if what is run does not leave by itself: 0; 1 if there is no EOS that
-        eosdb knows; 2 if the command line is wrong.
+        eosdb knows, or not what is to be run; 2 if the command line is wrong.
     """
     if arguments[:1] in (["-h"], ["--help"]):
         sys.stdout.write(_USAGE)
@@ -100,6 +100,7 @@ def main(arguments: list[str]) -> int:
         sys.path[0] = str(Path(command.program).resolve().parent)
     try:
         install(mend=command.mend)
+        program = find(command.program, is_module=command.is_module)
     except EosdbError as error:
         sys.stderr.write(f"eosdb: {error}\n")
         return 1
@@ -107,5 +108,5 @@ def main(arguments: list[str]) -> int:
     sys.argv = [str(Path(__file__).with_name("again.py")), *command.arguments]
     sys.modules["__main__"] = module = ModuleType("__main__")
     module.__spec__ = importlib.util.find_spec("eosdb.akkudoktoreos.spawned")
-    execute(command.program, vars(module), is_module=command.is_module)
+    execute(program, vars(module))
     return 0

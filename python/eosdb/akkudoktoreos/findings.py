@@ -11,6 +11,7 @@ from .._core import read_metadata
 from ..datetimes import to_datetime
 from ..native_database import NativeDatabase
 from ..record_class import record_class_of
+from ..texts import counted
 from .flavour import Flavour
 
 __all__ = ["Findings", "NamespaceFindings", "look", "tell"]
@@ -40,7 +41,7 @@ class NamespaceFindings:
         """Return a line for the log."""
         span = f", {self.first} to {self.last}" if self.records else ""
         problems = "".join(f"; {problem}" for problem in self.problems)
-        return f"{self.name}: {self.records:,} records{span}{problems}"
+        return f"{self.name}: {counted(self.records, 'record')}{span}{problems}"
 
 
 @dataclass(frozen=True)
@@ -110,19 +111,26 @@ def _namespace(database: NativeDatabase, name: str) -> NamespaceFindings:
 def tell(database: NativeDatabase, flavour: Flavour) -> None:
     """Tell the log what was found in a database that EOS has opened.
 
+    EOS makes a namespace for each of its providers, of which few are ever used: those without
+    records are only counted.
+
     Args:
         database: The open database.
         flavour: The EOS.
     """
     findings = look(database)
+    empty = [each for each in findings.namespaces if not each.records and not each.problems]
     kind = "asynchronous" if flavour.is_asynchronous else "synchronous"
     _logger.info(
-        "eosdb %s keeps the records of this Akkudoktor-EOS (%s) in '%s': %d namespaces",
+        "eosdb %s keeps the records of this Akkudoktor-EOS (%s) in '%s': %s%s",
         eosdb.__version__,
         kind,
         findings.path,
-        len(findings.namespaces),
+        counted(len(findings.namespaces), "namespace"),
+        f", {len(empty)} empty" if empty else "",
     )
     for namespace in findings.namespaces:
+        if namespace in empty:
+            continue
         level = logging.WARNING if namespace.problems else logging.INFO
         _logger.log(level, "%s", namespace)

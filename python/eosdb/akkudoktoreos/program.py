@@ -3,41 +3,76 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
 from typing import Any
 
-__all__ = ["execute"]
+from ..errors import InvalidArgumentError
+
+__all__ = ["Program", "execute", "find"]
 
 
-def execute(program: str, namespace: dict[str, Any], *, is_module: bool) -> None:
+@dataclass(frozen=True)
+class Program:
+    """A program that was found.
+
+    Attributes:
+        code: What is executed.
+        file: The path of its source.
+        package: The package that it belongs to; empty for a file.
+    """
+
+    code: CodeType
+    file: str
+    package: str
+
+
+def find(name: str, *, is_module: bool) -> Program:
+    """Return a program, compiled.
+
+    Args:
+        name: The name of a module or package, or the path of a Python file.
+        is_module: Whether it is the name of a module.
+
+    Raises:
+        InvalidArgumentError: If there is no such module or file.
+    """
+    if is_module:
+        return _module(name)
+    try:
+        source = Path(name).read_bytes()
+    except OSError as error:
+        is_path = name.endswith(".py") or "/" in name
+        hint = "" if is_path else ": a module has -m in front of its name"
+        raise InvalidArgumentError(f"'{name}': {error.strerror}{hint}") from error
+    file = str(Path(name).absolute())
+    return Program(compile(source, file, "exec"), file, "")
+
+
+def _module(name: str) -> Program:
+    full_name = name
+    try:
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.submodule_search_locations is not None:
+            full_name = f"{name}.__main__"
+            spec = importlib.util.find_spec(full_name)
+    except ModuleNotFoundError as error:
+        if not f"{name}.".startswith(f"{error.name}."):
+            raise  # its package is there, and misses something else
+        spec = None
+    loader: Any = None if spec is None else spec.loader
+    if spec is None or not hasattr(loader, "get_code"):
+        raise InvalidArgumentError(f"there is no module '{full_name}' to run")
+    return Program(loader.get_code(spec.name), str(spec.origin), spec.parent or "")
+
+
+def execute(program: Program, namespace: dict[str, Any]) -> None:
     """Run a program as `python` does.
 
     Args:
-        program: The name of a module or package, or the path of a Python file.
+        program: The program.
         namespace: The names of the main module, `__name__` among them; it gets the program's.
-        is_module: Whether `program` is the name of a module.
-
-    Raises:
-        ImportError: If there is no such module.
-        OSError: If there is no such file.
     """
-    package = ""
-    if is_module:
-        code, file, package = _module(program)
-    else:
-        file = str(Path(program).absolute())
-        code = compile(Path(program).read_bytes(), file, "exec")
-    namespace.update(__file__=file, __package__=package)
-    exec(code, namespace)  # noqa: S102  # this is what it is for
-
-
-def _module(name: str) -> tuple[CodeType, str, str]:
-    spec = importlib.util.find_spec(name)
-    if spec is not None and spec.submodule_search_locations is not None:
-        name = f"{name}.__main__"
-        spec = importlib.util.find_spec(name)
-    loader: Any = None if spec is None else spec.loader
-    if spec is None or not hasattr(loader, "get_code"):
-        raise ImportError(f"no module named {name!r} to run", name=name)
-    return loader.get_code(spec.name), str(spec.origin), spec.parent or ""
+    namespace.update(__file__=program.file, __package__=program.package)
+    exec(program.code, namespace)  # noqa: S102  # this is what it is for

@@ -10,8 +10,8 @@ import os
 if __name__ == "__mp_main__":
     from eosdb.akkudoktoreos import install
     from eosdb.akkudoktoreos.command_line import RUNS, parse
-    from eosdb.akkudoktoreos.program import execute
+    from eosdb.akkudoktoreos.program import execute, find
 
     _command = parse(json.loads(os.environ[RUNS]))
     install(mend=_command.mend)
-    execute(_command.program, globals(), is_module=_command.is_module)
+    execute(find(_command.program, is_module=_command.is_module), globals())

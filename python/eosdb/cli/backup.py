@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from eosdb import moving
-from eosdb.texts import count_text, size_text
+from eosdb.texts import counted, size_text
 
 from .verb import DATABASE, Console, Outcome, opened, verb
 from .verify import named
@@ -31,7 +31,7 @@ def backup(console: Console, *, database: Path, target: Path, compact: bool) -> 
         report = moving.backup_database(db, target, compact=compact)
     records = sum(report.records.values())
     text = (
-        f"{count_text(records, 'record')} in '{target}', {size_text(report.bytes_after)}: "
+        f"{counted(records, 'record')} in '{target}', {size_text(report.bytes_after)}: "
         "opened again and found sound"
     )
     return Outcome(copy_data(report), text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import struct
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ import click
 
 import eosdb
 from eosdb._core import Store
-from eosdb.files import size_on_disk
+from eosdb.files import may_write, size_on_disk
 from eosdb.moving.copying import kind_of
 from eosdb.native_database import NativeDatabase
 from eosdb.opening import database_at
@@ -110,7 +109,7 @@ def _file_system(path: Path) -> Iterator[_Finding]:
         )
     else:
         yield _Finding("durability", "ok", "saves are on disk when they return, by default")
-    if not os.access(path, os.W_OK):
+    if not all(may_write(place) for place in (path, *path.glob("data.*"))):
         yield _Finding("permissions", "note", "you may read it, but not write to it")
 
 
@@ -143,7 +142,7 @@ def _space(path: Path, backup_to: Path | None) -> Iterator[_Finding]:
     place = backup_to if backup_to.exists() else backup_to.parent
     if not place.is_dir():
         yield _Finding("backup", "problem", f"there is no directory '{place}'")
-    elif not os.access(place, os.W_OK):
+    elif not may_write(place):
         yield _Finding("backup", "problem", f"you may not write to '{place}'")
     elif shutil.disk_usage(place).free < size:
         yield _Finding("backup", "problem", f"'{place}' has no room for {size_text(size)}")

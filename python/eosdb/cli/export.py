@@ -14,7 +14,7 @@ from eosdb import moving
 from eosdb.damage import QUARANTINE
 from eosdb.moving.exporting import checked_namespace
 from eosdb.native_database import NativeDatabase
-from eosdb.texts import count_text
+from eosdb.texts import counted
 
 from .verb import DATABASE, Console, Outcome, namespace as namespace_option, opened, verb
 from .verify import damage_data
@@ -65,7 +65,7 @@ def export(
             )
             sys.stdout.flush()
             if report.damaged:
-                left_out = count_text(len(report.damaged), "damaged record")
+                left_out = counted(len(report.damaged), "damaged record")
                 raise eosdb.StorageError(f"{left_out} left out: see 'eosdb verify'")
             return None
         if target.is_dir():
@@ -97,7 +97,7 @@ def export(
     lines = []
     for report in reports:
         lines.append(
-            f"{report.namespace}: {count_text(report.records, 'record')} in '{report.path}', read "
+            f"{report.namespace}: {counted(report.records, 'record')} in '{report.path}', read "
             "again and found equal"
         )
         lines += [f"  left out: {damage}" for damage in report.damaged]

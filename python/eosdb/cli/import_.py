@@ -11,8 +11,9 @@ import click
 import eosdb
 from eosdb import moving
 from eosdb.native_database import NativeDatabase
+from eosdb.new_places import failures_named
 from eosdb.opening import database_at
-from eosdb.texts import count_text
+from eosdb.texts import counted
 
 from .verb import (
     DATABASE,
@@ -114,7 +115,8 @@ def _files_in(directory: Path, namespace: str | None) -> dict[str, Path]:
 
 
 def _target(path: Path, kind: str | None, dry_run: bool) -> NativeDatabase:
-    is_new = not path.exists() or (path.is_dir() and not any(path.iterdir()))
+    with failures_named(path):
+        is_new = not path.exists() or (path.is_dir() and not any(path.iterdir()))
     if not is_new:
         database = database_at(path, read_only=dry_run)
         if kind not in {None, moving.kind_of(database)}:
@@ -132,13 +134,13 @@ def _text(report: moving.ImportReport) -> str:
     would = "would be " if report.dry_run else ""
     checked = ", read again and found equal" if report.checked else ""
     text = (
-        f"{report.namespace}: {count_text(_records(report), 'record')} in '{report.path}': "
+        f"{report.namespace}: {counted(_records(report), 'record')} in '{report.path}': "
         f"{report.added:,} {would}added, {report.changed:,} {would}changed, "
         f"{report.unchanged:,} already there{checked}"
     )
     if report.repeated:
         text += (
-            f"\n  {count_text(report.repeated, 'line')} in the same second as an earlier one: the "
+            f"\n  {counted(report.repeated, 'line')} in the same second as an earlier one: the "
             "last one's values count"
         )
     if report.texts:

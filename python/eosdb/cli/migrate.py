@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from eosdb import moving
-from eosdb.texts import count_text, size_text
+from eosdb.texts import counted, size_text
 
 from .backup import copy_data
 from .verb import DATABASE, Console, Outcome, opened, verb
@@ -39,10 +39,11 @@ def migrate(
     """
     with opened(database) as db, console.progress("Migrating") as progress:
         report = moving.migrate_database(db, target, kind, level=level, progress=progress)
-    records = sum(report.records.values())
+    records = counted(sum(report.records.values()), "record")
+    kind = moving.KINDS[report.kind].__name__.removesuffix("Database")
     text = (
-        f"{count_text(records, 'record')} in {count_text(len(report.records), 'namespace')} copied "
-        f"to the {report.kind} database '{target}', read again and found equal: "
-        f"{size_text(report.bytes_before)} before, {size_text(report.bytes_after)} after"
+        f"{records} in {counted(len(report.records), 'namespace')} copied to the {kind} "
+        f"database '{target}', read again and found equal: {size_text(report.bytes_before)} "
+        f"before, {size_text(report.bytes_after)} after"
     )
     return Outcome(copy_data(report), text)

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 import eosdb
-from eosdb.moving.new_places import new_file
+from eosdb.new_places import new_file
 
 from .export import LOCAL, only, timestamp_of
 from .verb import DATABASE, Console, Outcome, namespace as namespace_option, verb

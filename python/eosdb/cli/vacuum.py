@@ -13,7 +13,7 @@ from eosdb.damage import QUARANTINE
 from eosdb.instants import shifted
 from eosdb.moving.exporting import checked_namespace
 from eosdb.namespace_sequence import sequence_of
-from eosdb.texts import count_text, size_text
+from eosdb.texts import counted, size_text
 
 from .export import LOCAL, timestamp_of
 from .verb import (
@@ -78,7 +78,7 @@ def vacuum(
             )
     would = "would be " if dry_run else ""
     lines = [
-        f"{each['name']}: {count_text(each['deleted'], 'record')} ({size_text(each['bytes'])}) "
+        f"{each['name']}: {counted(each['deleted'], 'record')} ({size_text(each['bytes'])}) "
         f"from before {each['keep_from'] or 'all time'} {would}deleted"
         for each in done
     ]

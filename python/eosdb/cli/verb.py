@@ -81,6 +81,7 @@ class Console:
                 bar.update(done - bar.pos)
 
             yield tell
+            tell(bar.length or 0, bar.length or 0)  # what was told last may be short of the end
 
 
 def verb(name: str) -> Callable[[Callable[..., Outcome | None]], click.Command]:
@@ -98,9 +99,12 @@ def verb(name: str) -> Callable[[Callable[..., Outcome | None]], click.Command]:
                 code = _run(lambda: function(Console(), **values), as_json=as_json, debug=debug)
             sys.exit(code)
 
-        run = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(run)
-        run = click.option("--debug", is_flag=True, help="Show where an error comes from.")(run)
-        return click.command(name, short_help=_first_line(function))(run)
+        command = click.command(name, short_help=_first_line(function))(run)
+        command.params += [  # behind the verb's own
+            click.Option(["--json", "as_json"], is_flag=True, help="Print the result as JSON."),
+            click.Option(["--debug"], is_flag=True, help="Show where an error comes from."),
+        ]
+        return command
 
     return made
 
@@ -136,6 +140,8 @@ def _run(function: Callable[[], Outcome | None], *, as_json: bool, debug: bool) 
         return 1
     except Exception as error:  # noqa: BLE001  a mistake of ours is one line too
         text = " ".join(str(error).split())
+        if isinstance(error, OSError) and error.filename is None:
+            text = f"the output cannot be written: {error.strerror or error}"
         if not isinstance(error, EosdbError | OSError):
             text = f"a mistake in eosdb: {type(error).__name__}: {text} (see it by --debug)"
         _complain(text)
@@ -205,6 +211,19 @@ DATABASE: Final = click.argument("database", type=click.Path(path_type=Path))
 """The argument that names the database."""
 
 
+def _namespaces(context: click.Context, _option: click.Parameter, start: str) -> list[str]:
+    """Return the namespaces that a shell may complete a name to."""
+    # click gives up at the option whose value is still to come, and leaves the rest as it is.
+    path = context.params.get("database") or next(iter(context.args), None)
+    if path is None:
+        return []
+    try:
+        with opened(Path(path)) as database:
+            return [name for name in database.namespaces() if name.startswith(start)]
+    except (EosdbError, OSError):
+        return []
+
+
 def namespace(*, required: bool = False) -> Callable[[_F], _F]:
     """Return the option that names a namespace.
 
@@ -212,7 +231,14 @@ def namespace(*, required: bool = False) -> Callable[[_F], _F]:
         required: Whether it must be given.
     """
     meaning = "The namespace." if required else "Only this namespace."
-    return click.option("-n", "--namespace", required=required, help=meaning)
+    return click.option(
+        "-n",
+        "--namespace",
+        metavar="NAME",
+        required=required,
+        help=meaning,
+        shell_complete=_namespaces,
+    )
 
 
 dry_run: Final = click.option(

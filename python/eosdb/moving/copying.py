@@ -12,11 +12,11 @@ from ..errors import ConflictError, InvalidArgumentError, StorageError
 from ..files import size_on_disk
 from ..lmdb_database import LMDBDatabase
 from ..native_database import NativeDatabase
+from ..new_places import new_directory
 from ..opening import database_at
 from ..sqlite_database import SQLiteDatabase
 from .compressing import recompressed
 from .exporting import Progress, checked_target
-from .new_places import new_directory
 from .pieces import pieces
 
 __all__ = [

@@ -75,6 +75,8 @@ def read(path: Path) -> Iterator[Line]:
             names = next(reader, None)
             if names is None:
                 raise InvalidArgumentError(f"'{path}' is empty: expected a line with the columns")
+            if any("\0" in name for name in names):  # what a power cut leaves of a file
+                raise InvalidArgumentError(f"'{path}' is no CSV: it has NUL characters")
             if twice := {name for name in names if names.count(name) > 1}:
                 raise InvalidArgumentError(f"'{path}' has two columns {min(twice)!r}")
             is_ours = ZONE in names and delimiter == ","

@@ -12,11 +12,11 @@ from ..damage import Damage
 from ..errors import ConflictError, InvalidArgumentError, StorageError
 from ..memory_database import MemoryDatabase
 from ..native_database import NativeDatabase
+from ..new_places import new_file
 from ..timestamps import DatabaseTimestamp
 from .formats import format_of, is_mixed, lines_of, write_rows, write_text
 from .layout import Layout, LayoutChanged, scan
 from .lines import row_of
-from .new_places import new_file
 from .pieces import pieces
 from .rows import Digest, Row
 

@@ -22,12 +22,12 @@ from ..errors import (
     StorageError,
 )
 from ..native_database import NativeDatabase
+from ..new_places import failures_named
 from .compressing import compressed
 from .exporting import Progress
 from .formats import format_of, lines_of, number_of_lines
 from .layout import PREFIX
 from .lines import row_of
-from .new_places import failures_named
 from .rows import CONFIGURED, ZONE, Row, checked_zone, read_row, row_key, row_pickle
 
 __all__ = ["ImportReport", "import_records"]

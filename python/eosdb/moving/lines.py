@@ -134,7 +134,9 @@ def _nested(values: dict[str, Any]) -> dict[str, Any]:
 
 def _instant(value: Any, timezone: str | None, former: datetime | None) -> datetime:
     if value is None:
-        raise InvalidArgumentError("it has no date_time: say which column holds the time")
+        raise InvalidArgumentError(
+            "it has no date_time: say which column holds the time (COLUMN=date_time)"
+        )
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value.strip())

@@ -65,29 +65,3 @@ pub(super) fn bytes_of(value: ValueRef<'_>) -> Cow<'_, [u8]> {
         ValueRef::Real(number) => Cow::Owned(number.to_string().into_bytes()),
     }
 }
-
-/// The page that a message of SQLite's names, 0 where it names none.
-pub(super) fn page_in(message: &str) -> usize {
-    let mut words = message.split(|letter: char| !letter.is_alphanumeric());
-    while let Some(word) = words.next() {
-        if word.eq_ignore_ascii_case("page")
-            && let Some(page) = words.clone().next().and_then(|next| next.parse().ok())
-        {
-            return page;
-        }
-    }
-    0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::page_in;
-
-    #[test]
-    fn the_page_is_found_in_what_sqlite_says() {
-        assert_eq!(page_in("Tree 2 page 5 cell 3: Rowid 7 out of order"), 5);
-        assert_eq!(page_in("Page 14: never used"), 14);
-        assert_eq!(page_in("row 3 missing from index idx_namespace_key"), 0);
-        assert_eq!(page_in("database disk image is malformed"), 0);
-    }
-}

@@ -3,8 +3,9 @@
 mod connection;
 mod database;
 mod errors;
+mod salvage;
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use rusqlite::{Connection, OptionalExtension, named_params, params};
 use self::connection::has_table;
 use self::database::Database;
 use self::errors::bytes_of;
+use super::salvage::{Salvage, Writing};
 use super::{
     Batch, Committed, Damage, Durability, KeyRange, METADATA_KEY, MetadataChange, Namespace, Order,
     Store, StoreStats, Visit, VisitKey, check_namespace, files, ordered_puts,
@@ -112,15 +114,9 @@ impl SqliteStore {
         };
         let mut damage = Vec::new();
         let outcome = database.read(|connection| {
-            let mut check = connection.prepare("PRAGMA integrity_check")?;
-            let mut messages = check.query([])?;
-            while let Some(row) = messages.next()? {
-                let cause: String = row.get(0)?;
-                if cause != "ok" {
-                    damage.push(Damage { page: errors::page_in(&cause), cause });
-                }
-            }
-            Ok(())
+            let (found, outcome) = salvage::check(connection, "integrity_check");
+            damage = found;
+            outcome
         });
         database.close();
         match outcome {
@@ -132,6 +128,29 @@ impl SqliteStore {
             Err(error) => return Err(error),
         }
         Ok(damage)
+    }
+
+    /// Reads the damaged file in the directory `source`, which nobody may use meanwhile, as far as
+    /// its pages are sound, and writes what they hold into the directory `target`, which must not
+    /// exist or be empty. The source is left as it is.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`]; [`Error::Malformed`] where the first page cannot be used, which
+    /// describes the file; [`Error::Invalid`] where the target is taken.
+    pub fn salvage(source: &Path, target: &Path) -> Result<Salvage> {
+        let options = SqliteOptions { read_only: true, ..SqliteOptions::default() };
+        let database = Database::open(source, options)?;
+        let outcome = write_readable(&database, target);
+        database.close();
+        let salvage = outcome?;
+        // A copy is as private as its original.
+        fs::metadata(source.join(FILE))
+            .and_then(|original| fs::set_permissions(target.join(FILE), original.permissions()))
+            .map_err(|error| Error::Storage {
+                path: target.display().to_string(),
+                cause: error.to_string(),
+            })?;
+        Ok(salvage)
     }
 
     /// Writes the file in the directory `path` anew, without free pages, while it is in use.
@@ -355,6 +374,21 @@ impl Drop for SqliteStore {
     fn drop(&mut self) {
         self.database.close();
     }
+}
+
+/// Writes what can be read of `database` into the directory `target`.
+fn write_readable(database: &Database, target: &Path) -> Result<Salvage> {
+    files::prepare_copy(target)?;
+    // On disk when everything is there; what is there before is of no use.
+    let options = SqliteOptions { durability: Durability::None, ..SqliteOptions::default() };
+    let store = SqliteStore::open(target, options)?;
+    let mut writing = Writing::new(&*store);
+    let damage = database.read(|connection| {
+        salvage::rows(connection, &mut |name, key, value| writing.take(name, key, value))
+    })?;
+    let salvage = writing.end(damage)?;
+    store.sync()?;
+    Ok(salvage)
 }
 
 /// Tells whether a row with this key can be a record. EOS's first versions kept metadata among them.

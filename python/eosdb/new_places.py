@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from ..errors import DiskFullError, InvalidArgumentError, StorageError
-from ..files import synchronize
+from .errors import DiskFullError, InvalidArgumentError, StorageError
+from .files import synchronize
 
 __all__ = ["failures_named", "new_directory", "new_file"]
 
@@ -40,7 +40,7 @@ def new_file(target: Path, *, overwrite: bool) -> Iterator[Path]:
     if target.is_dir():
         raise InvalidArgumentError(f"'{target}' is a directory: name a file")
     if target.exists() and not overwrite:
-        raise InvalidArgumentError(f"'{target}' exists: name another file, or have it overwritten")
+        raise InvalidArgumentError(f"'{target}' exists: name another file, or say 'overwrite'")
     with failures_named(target), _draft(target, Path.touch) as draft:
         try:
             yield draft
@@ -78,6 +78,8 @@ def new_directory(target: Path) -> Iterator[Path]:
             synchronize(draft)
             draft.rename(target)
             synchronize(target.parent)
+        except DiskFullError as error:  # the core's, which knows the draft only
+            raise _no_space(target) from error
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
@@ -99,9 +101,7 @@ def failures_named(place: Path) -> Iterator[None]:
         raise
     except OSError as error:
         if error.errno in _FULL:
-            raise DiskFullError(
-                f"no space for '{place}': free some, or name another target"
-            ) from error
+            raise _no_space(place) from error
         raise StorageError(f"'{place}': {error.strerror or error}") from error
 
 
@@ -153,6 +153,10 @@ def _remove(draft: Path) -> None:
     else:
         with suppress(OSError):
             draft.unlink()
+
+
+def _no_space(target: Path) -> DiskFullError:
+    return DiskFullError(f"no space for '{target}': free some, or name another target")
 
 
 def _beside(target: Path) -> Path:
