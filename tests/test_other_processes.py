@@ -256,7 +256,7 @@ def read_and_write(path: Path, seconds: float) -> list[dict[str, Any]]:
 
 
 def test_a_writer_and_three_readers(tmp_path: Path) -> None:
-    for reader in read_and_write(tmp_path, 3):
+    for reader in read_and_write(tmp_path, 1.5):
         # The first of them when it started, the last when the writer had ended.
         assert reader["numbers"] >= 2
 

@@ -328,7 +328,7 @@ def check(sequence: Any, case: Case) -> None:
 
 
 QUICK = settings(
-    max_examples=15,
+    max_examples=10,
     derandomize=True,
     deadline=None,
     database=None,
@@ -470,7 +470,7 @@ class ReadingMachine(SequenceMachine):
 @pytest.mark.parametrize(
     "profile",
     [
-        settings(PROFILE, max_examples=20),
+        settings(PROFILE, max_examples=12),
         pytest.param(
             settings(PROFILE, max_examples=400, stateful_step_count=80, derandomize=False),
             marks=pytest.mark.soak,
