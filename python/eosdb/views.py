@@ -364,7 +364,8 @@ class NamespaceView(Frames):
             keys: The keys of the meters' readings.
             start_datetime: The first instant inside; by default midnight before the first record.
             end_datetime: The first instant outside; `None` ends with the last reading's interval.
-            interval: The time of one bar.
+            interval: The time of one bar. Whole days begin with the day of :attr:`timezone`, also
+                those on which the clock is changed.
             max_gap: The longest time between two readings over which is interpolated; twice the
                 interval by default. What is not known has no bar.
             ax: The axes to draw on; a new figure by default.
@@ -375,6 +376,8 @@ class NamespaceView(Frames):
         Raises:
             UnknownKeyError: If there is no such key.
             IntervalError: If the interval or the gap is shorter than a second or not finite.
+            InvalidArgumentError: If there would be more than 100,000 bars.
+            TimestampRangeError: If the last interval reaches beyond the year 9999.
             ArgumentTypeError: If a key has values, but no numbers.
             NaiveDatetimeError: If a bound has no time zone.
             MissingDependencyError: If matplotlib is not installed.
