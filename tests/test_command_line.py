@@ -18,16 +18,21 @@ from support import WITH_TESTS
 from eosdb import cli
 from eosdb.cli.program import program
 
+COPIED: Final = {
+    "source", "target", "kind", "records", "bytes_before", "bytes_after", "checked", "damaged",
+    "left_out",
+}  # fmt: skip
+
 SHAPES: Final[dict[str, set[str]]] = {
     "info": {"path", "kind", "bytes", "namespaces"},
     "stats": {"namespaces"},
     "keys": {"namespaces"},
     "verify": {"sound", "records", "damage", "quarantined"},
-    "repair": {"dry_run", "target", "records", "quarantined", "lost"},
+    "repair": {"dry_run", "target", "records", "quarantined", "lost", "left", "damage"},
     "export": {"files"},
     "import": {"files"},
-    "backup": {"source", "target", "kind", "records", "bytes_before", "bytes_after", "checked"},
-    "migrate": {"source", "target", "kind", "records", "bytes_before", "bytes_after", "checked"},
+    "backup": COPIED,
+    "migrate": COPIED,
     "compact": {
         "meters_not_named", "namespace", "dry_run", "replaced", "written", "bytes_saved", "tiers",
     },
