@@ -261,7 +261,9 @@ def test_a_database_that_another_program_holds(
     else:
         assert result.exit_code == 1
         if verb == "doctor":
-            assert re.search("problem +records +they cannot be looked at: .*house.db", result.stdout)
+            assert re.search(
+                "problem +records +they cannot be looked at: .*house.db", result.stdout
+            )
             assert "free space" in result.stdout
         else:
             assert_is_one_line(result.stderr)

@@ -69,9 +69,7 @@ def test_a_sound_copy_was_looked_at_as_a_whole(
 ) -> None:
     steps: list[tuple[int, int]] = []
     with KINDS[house_db]("house.db") as db:
-        report = eosdb.moving.backup_database(
-            db, "copy", progress=lambda *step: steps.append(step)
-        )
+        report = eosdb.moving.backup_database(db, "copy", progress=lambda *step: steps.append(step))
     assert report.damaged == []
     assert steps == [(RECORDS, RECORDS)]
     # A disk that does not give back what it was given.
@@ -116,7 +114,8 @@ def test_a_dry_run_tells_what_a_repair_does(house_db: str) -> None:
     assert done == foreseen | {"dry_run": False}
 
 
-def test_a_dry_run_of_damaged_pages_says_what_it_cannot_know(house_db: str) -> None:
+@pytest.mark.usefixtures("house_db")
+def test_a_dry_run_of_damaged_pages_says_what_it_cannot_know() -> None:
     damaged_pages(Path("house.db"))
     for target in ([], ["rescued"]):
         foreseen = failed("repair", "house.db", *target, "--dry-run")
@@ -206,9 +205,9 @@ def test_rows_of_sqlite_that_no_namespace_has_are_told(
     assert "longer than 511 bytes; records: 5" in told["x" * 64][1]
     assert "no text; records: 3" in told["\\xff"][1]
     assert "mistaken for a key; records: 0" in told["20260101T000000Z"][1]
-    assert [each["namespace"] for each in failed("verify", "house.db", "-n", "house")["damage"]] == [
-        "house"
-    ]
+    assert [
+        each["namespace"] for each in failed("verify", "house.db", "-n", "house")["damage"]
+    ] == ["house"]
     migrated = failed("migrate", "house.db", "copy")
     assert migrated["left_out"] == damage
     assert migrated["records"] == {"house": RECORDS}
@@ -267,7 +266,12 @@ def test_a_forecast_is_no_reason_for_mail(step: int, folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "seconds",
-    [[400 * DAY], range(400 * DAY, 401 * DAY, 300), [*range(0, 5 * DAY, HOUR), 60 * DAY], [3 * DAY]],
+    [
+        [400 * DAY],
+        range(400 * DAY, 401 * DAY, 300),
+        [*range(0, 5 * DAY, HOUR), 60 * DAY],
+        [3 * DAY],
+    ],
     ids=["one", "a day of them", "one behind a forecast", "one in three days"],
 )
 def test_a_clock_that_was_wrong_is(seconds: Iterable[int], folder: Path) -> None:

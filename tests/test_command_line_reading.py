@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_line_support import findings, RECORDS, START, make_house, outcome, run
+from command_line_support import RECORDS, START, findings, make_house, outcome, run
 from support import at, house
 
 import eosdb

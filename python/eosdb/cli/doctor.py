@@ -56,8 +56,8 @@ def doctor(console: Console, *, database: Path, backup_to: Path | None) -> Outco
     """Look at a database and what is around it: is anything wrong, or about to be?
 
     It looks at the file system, durability, free space, stale readers, room for a backup, damaged
-    rows, records of a wrong clock, and meters that go backwards. Nothing is changed. The exit code is 1
-    if there is a warning or a problem.
+    rows, records of a wrong clock, and meters that go backwards. Nothing is changed. The exit code
+    is 1 if there is a warning or a problem.
     """
     db = database_at(database, read_only=True)
     path = db.storage_path

@@ -36,19 +36,20 @@ def migrate(
     """Copy a database into a new one of another kind, or at another level of compression.
 
     TARGET is a new directory. It appears when it is complete: records and metadata are read again
-    and compared. The database itself stays as it is. The exit code is 1 if anything cannot be read, or
-    belongs to no namespace and so is left out.
+    and compared. The database itself stays as it is. The exit code is 1 if anything cannot be read,
+    or belongs to no namespace and so is left out.
     """
     with opened(database) as db, console.progress("Migrating") as progress:
         names = names_of(db)
         report = moving.migrate_database(db, target, kind, level=level, progress=progress)
     records = counted(sum(report.records.values()), "record")
     kind = moving.KINDS[report.kind].__name__.removesuffix("Database")
-    lines = [
+    text = (
         f"{records} in {counted(len(report.records), 'namespace')} copied to the {kind} "
         f"database '{target}', read again and found equal: {size_text(report.bytes_before)} "
         f"before, {size_text(report.bytes_after)} after"
-    ]
+    )
+    lines = [text]
     if damaged := unreadable(report, database):
         lines.append(f"  {damaged}")
     if empty := len(set(names) - report.records.keys()):

@@ -49,12 +49,12 @@ def _foreseen(console: Console, database: Path, target: Path | None) -> Outcome:
         found = checked(database, None, progress)
     if pages := [damage for damage in found.damage if damage.page is not None]:
         into = "TARGET, a new directory" if target is None else f"'{target}'"
-        lines = [
-            "Nothing was changed. The file itself is damaged:",
-            *(f"  {damage}" for damage in pages),
+        foreseen = (
             f"'eosdb repair {database} {target or 'TARGET'}' would write what the sound pages hold "
-            f"into {into}. How many records that is, is known when it is done.",
-        ]
+            f"into {into}. How many records that is, is known when it is done."
+        )
+        shown = [f"  {damage}" for damage in pages]
+        lines = ["Nothing was changed. The file itself is damaged:", *shown, foreseen]
         data = dict.fromkeys(_data(eosdb.RepairReport(), target, dry_run=True))
         known = {"dry_run": True, "target": _text(target), "damage": damage_data(pages)}
         return Outcome(data | known, "\n".join(lines), failed=True)
@@ -68,9 +68,7 @@ def _foreseen(console: Console, database: Path, target: Path | None) -> Outcome:
     return Outcome(_data(report, target, dry_run=True), text, failed=bool(report.left))
 
 
-def _data(
-    report: eosdb.RepairReport, target: Path | None, *, dry_run: bool
-) -> dict[str, Any]:
+def _data(report: eosdb.RepairReport, target: Path | None, *, dry_run: bool) -> dict[str, Any]:
     return {
         "dry_run": dry_run,
         "target": _text(target),

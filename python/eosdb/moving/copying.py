@@ -92,8 +92,8 @@ def migrate_database(
     """Copy a database into a new one, of another kind or at another level of compression.
 
     Keys, values and metadata are moved as they are, and read again and compared. Namespaces in
-    which there is nothing are left out. The target appears when it is complete. It is one moment of the database: if somebody writes meanwhile, all begins
-    anew, three times at most.
+    which there is nothing are left out. The target appears when it is complete. It is one moment of
+    the database: if somebody writes meanwhile, all begins anew, three times at most.
 
     Args:
         database: An open database; to be read is enough.

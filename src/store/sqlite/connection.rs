@@ -66,16 +66,14 @@ pub(super) fn connect(
 
 /// The address by which SQLite opens a file that nobody writes.
 fn immutable(file: &Path) -> String {
-    let mut address = "file:".to_owned();
-    for byte in file.as_os_str().as_encoded_bytes() {
-        match byte {
-            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => {
-                address.push(char::from(*byte));
-            }
-            byte => address += &format!("%{byte:02X}"),
+    let escaped = |byte: &u8| match byte {
+        b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => {
+            char::from(*byte).to_string()
         }
-    }
-    address + "?immutable=1"
+        byte => format!("%{byte:02X}"),
+    };
+    let path: String = file.as_os_str().as_encoded_bytes().iter().map(escaped).collect();
+    format!("file:{path}?immutable=1")
 }
 
 /// Tells whether there is a table of this name, an ordinary one.
