@@ -103,6 +103,23 @@ def test_hundreds_of_namespaces_are_migrated(tmp_path: Path) -> None:
     assert len(outcome("verify", target)["records"]) == 300
 
 
+@pytest.mark.parametrize("verb", ["backup", "migrate"])
+def test_an_error_names_the_copy_by_its_name(
+    verb: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, *_: object, **__: object) -> None:
+        raise eosdb.StorageError(f"storage error at '{path}': it has too many namespaces")
+
+    monkeypatch.setattr(LMDBDatabase, "copy_to", lambda _, draft, **__: fail(draft))
+    monkeypatch.setattr(
+        "eosdb.moving.copying._copied", lambda _, new, *__: fail(new.storage_path.absolute())
+    )
+    result = run(verb, "house.db", "copy")
+    assert result.exit_code == 1
+    assert "storage error at 'copy': it has too many" in result.stderr
+    assert not (folder / "copy").exists()
+
+
 # ---- repair -------------------------------------------------------------------------------------
 
 
@@ -204,7 +221,7 @@ def test_rows_of_sqlite_that_no_namespace_has_are_told(
     assert "such keys: 7" in told["house"][1]
     assert "longer than 511 bytes; records: 5" in told["x" * 64][1]
     assert "no text; records: 3" in told["\\xff"][1]
-    assert "mistaken for a key; records: 0" in told["20260101T000000Z"][1]
+    assert "mistaken for a key; it has metadata only" in told["20260101T000000Z"][1]
     assert [
         each["namespace"] for each in failed("verify", "house.db", "-n", "house")["damage"]
     ] == ["house"]

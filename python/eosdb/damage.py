@@ -198,7 +198,7 @@ def foreign_in(database: NativeDatabase) -> list[Damage]:
         database: An open database.
     """
     return [
-        Damage(cause, _shown(namespace[:_SHOWN]) or None, _shown(key))
+        Damage(cause, _shown(namespace[:_SHOWN]) or None, _shown(key) or None)
         for namespace, key, cause in database._store.foreign()
     ]
 

@@ -148,7 +148,7 @@ pub struct StoreStats {
 pub struct Foreign {
     /// The namespace it lies in, as it is stored; empty for the unnamed one.
     pub namespace: Vec<u8>,
-    /// Its key there, of several the first.
+    /// Its key there, of several the first; empty for metadata.
     pub key: Vec<u8>,
     /// What it is.
     pub cause: String,

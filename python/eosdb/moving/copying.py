@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -119,7 +121,7 @@ def migrate_database(
     before = size_on_disk(database.storage_path)
     for _ in range(_ATTEMPTS):
         try:
-            with new_directory(target) as draft:
+            with new_directory(target) as draft, _errors_name(target, draft):
                 records, damaged = _copied(database, KINDS[kind](draft), level, progress)
         except _SourceChanged:
             continue
@@ -165,7 +167,7 @@ def backup_database(
     target = Path(target)
     kind = kind_of(database)
     copier: Any = database
-    with new_directory(target) as draft:
+    with new_directory(target) as draft, _errors_name(target, draft):
         copier.copy_to(draft, compact=compact)
         with database_at(draft) as copy:
             records = {name: copy._store.count(name, None, None) for name in names_of(copy)}
@@ -189,6 +191,18 @@ def names_of(database: NativeDatabase) -> list[str | None]:
     store = database._store
     unnamed = store.count(None, None, None) or store.metadata(None) is not None
     return [*([None] if unnamed else []), *database.namespaces()]
+
+
+@contextmanager
+def _errors_name(target: Path, draft: Path) -> Iterator[None]:
+    """Have errors of the core name the target, and not the draft, which nobody has asked for."""
+    try:
+        yield
+    except StorageError as error:
+        told = str(error)
+        if str(draft) not in told:
+            raise
+        raise type(error)(told.replace(str(draft), str(target))) from error
 
 
 class _SourceChanged(Exception):  # noqa: N818  it is no failure: all begins anew

@@ -81,7 +81,11 @@ pub(super) fn list(connection: &Connection) -> rusqlite::Result<Vec<Foreign>> {
         let (count, key) = connection.prepare_cached(sql)?.query_row([&name], |row| {
             Ok((row.get::<_, i64>(0)?, bytes_of(row.get_ref(1)?).into_owned()))
         })?;
+        let key = if count == 0 { Vec::new() } else { key };
         let cause = match refused {
+            Some(reason) if count == 0 => {
+                format!("no namespace can have this name, {reason}; it has metadata only")
+            }
             Some(reason) => format!(
                 "no namespace can have this name, {reason}; records: {count}, this is the first"
             ),

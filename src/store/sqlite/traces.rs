@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{StatVfsMountFlags, statvfs};
@@ -32,7 +33,8 @@ impl Traces {
         Self { known: found(&file, &log), file, log, since: now, last: now }
     }
 
-    /// Tells whether certainly nobody has written since the last look.
+    /// Tells whether certainly nobody has written since the last look. Waits for the next tick where
+    /// nothing could tell what is written from what was before, so that the next look is certain.
     pub(super) fn are_unchanged(&mut self) -> bool {
         let now = Instant::now();
         let last = std::mem::replace(&mut self.last, now);
@@ -43,8 +45,12 @@ impl Traces {
             self.since = now;
             return false;
         }
-        // What was written right after the last look may have the time of what was before.
-        last.duration_since(self.since) > TICK
+        if last.duration_since(self.since) >= TICK {
+            return true;
+        }
+        thread::sleep(TICK.saturating_sub(now.duration_since(self.since)));
+        self.last = Instant::now();
+        false
     }
 }
 
@@ -82,9 +88,8 @@ pub(super) fn are_alike(left: Option<&fs::Metadata>, right: Option<&fs::Metadata
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::thread::sleep;
 
-    use super::{TICK, Traces};
+    use super::Traces;
 
     #[test]
     fn what_is_written_is_noticed_and_what_may_have_been() {
@@ -93,14 +98,12 @@ mod tests {
         fs::write(&file, "one").unwrap();
         let mut traces = Traces::of(&file);
         assert!(!traces.are_unchanged());
-        sleep(2 * TICK);
-        // Before that it may have been written in the same moment in which it was seen first.
-        traces.are_unchanged();
         assert!(traces.are_unchanged());
         fs::write(&file, "two").unwrap();
         assert!(!traces.are_unchanged());
-        sleep(2 * TICK);
-        traces.are_unchanged();
+        // It may have been written again in the same moment.
+        assert!(!traces.are_unchanged());
+        assert!(traces.are_unchanged());
         assert!(traces.are_unchanged());
         fs::write(directory.path().join("data.db-wal"), "").unwrap();
         assert!(!traces.are_unchanged());
