@@ -154,6 +154,8 @@ def test_colours_and_bars_are_for_terminals(folder: Path) -> None:
     assert "Exporting house" in shown
     assert "100%" in shown
     assert "100%" in on_a_terminal(["import", "copy.db", "out.csv", "-n", "house"])
+    for verb, label in (("backup", "Verifying"), ("vacuum", "Deleting")):
+        assert re.search(f"{label}.*100%", on_a_terminal(VERBS[verb]))
     assert "\x1b[1m" in on_a_terminal(["info", "house.db"], NO_COLOR="")
     assert "\x1b[1m" not in on_a_terminal(["info", "house.db"], NO_COLOR="1")
     result = run("info", "house.db")
