@@ -76,6 +76,17 @@ def outcome(*arguments: str) -> Any:
     return json.loads(result.stdout)
 
 
+def findings(*arguments: str) -> dict[str, list[str]]:
+    """Return the states of each check of the doctor."""
+    result = run("doctor", "house.db", *arguments, "--json")
+    found: dict[str, list[str]] = {}
+    for finding in json.loads(result.stdout)["findings"]:
+        found.setdefault(finding["check"], []).append(finding["state"])
+    bad = {state for states in found.values() for state in states} & {"warning", "problem"}
+    assert result.exit_code == bool(bad)
+    return found
+
+
 def assert_is_one_line(stderr: str) -> None:
     """Check that an error is told in one line which is no excuse."""
     assert re.fullmatch(r"eosdb: [^\n]+\n", stderr), stderr

@@ -460,3 +460,19 @@ fn child_fills_the_address_space() {
     assert_eq!(rows(&store, HOUSE), puts(0..100, 1000).puts);
     store.commit(HOUSE, &puts(100..110, 1000)).unwrap();
 }
+
+#[test]
+fn more_namespaces_than_can_be_open_are_refused_with_advice() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = LmdbOptions { durability: Durability::None, ..LmdbOptions::default() };
+    let store = open_with(directory.path(), options);
+    let refused = (0..1025).find_map(|number| {
+        let error = store.commit(Some(&format!("n{number}")), &puts(0..1, 10)).err()?;
+        Some((number, error.to_string()))
+    });
+    let (number, message) = refused.unwrap();
+    assert_eq!(number, 1024);
+    assert!(message.contains("at most 1024 namespaces"), "{message}");
+    assert!(message.contains("SQLite"), "{message}");
+    assert_eq!(store.namespaces().unwrap().len(), 1024);
+}

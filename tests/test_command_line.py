@@ -18,16 +18,21 @@ from support import WITH_TESTS
 from eosdb import cli
 from eosdb.cli.program import program
 
+COPIED: Final = {
+    "source", "target", "kind", "records", "bytes_before", "bytes_after", "checked", "damaged",
+    "left_out",
+}  # fmt: skip
+
 SHAPES: Final[dict[str, set[str]]] = {
     "info": {"path", "kind", "bytes", "namespaces"},
     "stats": {"namespaces"},
     "keys": {"namespaces"},
     "verify": {"sound", "records", "damage", "quarantined"},
-    "repair": {"dry_run", "target", "records", "quarantined", "lost"},
+    "repair": {"dry_run", "target", "records", "quarantined", "lost", "left", "damage"},
     "export": {"files"},
     "import": {"files"},
-    "backup": {"source", "target", "kind", "records", "bytes_before", "bytes_after", "checked"},
-    "migrate": {"source", "target", "kind", "records", "bytes_before", "bytes_after", "checked"},
+    "backup": COPIED,
+    "migrate": COPIED,
     "compact": {
         "meters_not_named", "namespace", "dry_run", "replaced", "written", "bytes_saved", "tiers",
     },
@@ -149,6 +154,8 @@ def test_colours_and_bars_are_for_terminals(folder: Path) -> None:
     assert "Exporting house" in shown
     assert "100%" in shown
     assert "100%" in on_a_terminal(["import", "copy.db", "out.csv", "-n", "house"])
+    for verb, label in (("backup", "Verifying"), ("vacuum", "Deleting")):
+        assert re.search(f"{label}.*100%", on_a_terminal(VERBS[verb]))
     assert "\x1b[1m" in on_a_terminal(["info", "house.db"], NO_COLOR="")
     assert "\x1b[1m" not in on_a_terminal(["info", "house.db"], NO_COLOR="1")
     result = run("info", "house.db")

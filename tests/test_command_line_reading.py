@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_line_support import RECORDS, START, make_house, outcome, run
+from command_line_support import RECORDS, START, findings, make_house, outcome, run
 from support import at, house
 
 import eosdb
@@ -81,17 +81,6 @@ def test_what_can_be_read_of_a_damaged_file_is_saved(folder: Path) -> None:
     assert result.exit_code == 1
     assert "1 page lost" in result.stdout
     assert run("verify", "rescued.db").exit_code == 0
-
-
-def findings(*arguments: str) -> dict[str, list[str]]:
-    """Return the states of each check of the doctor."""
-    result = run("doctor", "house.db", *arguments, "--json")
-    found: dict[str, list[str]] = {}
-    for finding in json.loads(result.stdout)["findings"]:
-        found.setdefault(finding["check"], []).append(finding["state"])
-    bad = {state for states in found.values() for state in states} & {"warning", "problem"}
-    assert result.exit_code == bool(bad)
-    return found
 
 
 def test_the_doctor_finds_what_is_wrong(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

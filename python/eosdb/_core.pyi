@@ -447,6 +447,9 @@ class Store:
     def namespaces(self) -> list[str]:
         """List the namespaces, sorted, without the unnamed one."""
 
+    def foreign(self) -> list[tuple[bytes, bytes, str]]:
+        """List what belongs to no namespace: namespace, key and what it is."""
+
     def stats(self, namespace: str | None) -> dict[str, int]:
         """Return figures about the namespace."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -82,13 +82,16 @@ class VerifyReport:
     Attributes:
         records: How many records each namespace has, damaged ones too; of the unnamed one under
             `None`.
-        damage: What cannot be read, in the order of namespaces and keys.
+        damage: What cannot be read, in the order of namespaces and keys; behind it what lies in the
+            file and belongs to no namespace.
         quarantined: How many values each namespace has in quarantine, from earlier repairs.
+        left: What of the damage a repair would leave where it is.
     """
 
     records: dict[str | None, int] = field(default_factory=dict)
     damage: list[Damage] = field(default_factory=list)
     quarantined: dict[str | None, int] = field(default_factory=dict)
+    left: list[Damage] = field(default_factory=list)
 
     @property
     def is_sound(self) -> bool:
@@ -110,11 +113,13 @@ class RepairReport:
         records: How many records each namespace has now; the unnamed one under `None`.
         quarantined: What was moved into the quarantine, unchanged.
         lost: Where the file itself was damaged: what lay on those pages is missing in the copy.
+        left: What cannot be read either, and stays where it is: nothing here can move it.
     """
 
     records: dict[str | None, int] = field(default_factory=dict)
     quarantined: list[Damage] = field(default_factory=list)
     lost: list[Damage] = field(default_factory=list)
+    left: list[Damage] = field(default_factory=list)
 
     def __str__(self) -> str:
         """Return it as text, a line for each thing put aside or lost."""
@@ -122,6 +127,7 @@ class RepairReport:
         lines = [f"{_total(self.records)}, {moved} put aside, {lost} lost"]
         lines += [f"  put aside: {damage}" for damage in self.quarantined]
         lines += [f"  lost: {damage}" for damage in self.lost]
+        lines += [f"  left where it is: {damage}" for damage in self.left]
         return "\n".join(lines)
 
 
@@ -169,7 +175,46 @@ def verify(
         for value in quarantined(opened):
             if namespaces is None or value.namespace in names:
                 kept[value.namespace] = kept.get(value.namespace, 0) + 1
-        return VerifyReport(records, damaged, kept)
+        left = _immovable(opened, None if namespaces is None else names)
+        return VerifyReport(records, damaged + left, kept, left)
+
+
+def _immovable(database: Any, names: list[str | None] | None = None) -> list[Damage]:
+    """Return what no repair can move, of some namespaces, or of all and the quarantine."""
+    found = foreign_in(database) if isinstance(database, NativeDatabase) else []
+    if names is not None:
+        return [damage for damage in found if damage.namespace in names]
+    return found + [
+        Damage("it is nothing that a repair wrote", QUARANTINE, _shown(key))
+        for key, value in _kept(database)
+        if value is None
+    ]
+
+
+def foreign_in(database: NativeDatabase) -> list[Damage]:
+    """Return what lies in a database's file and belongs to no namespace.
+
+    Args:
+        database: An open database.
+    """
+    return [
+        Damage(cause, _shown(namespace[:_SHOWN]) or None, _shown(key) or None)
+        for namespace, key, cause in database._store.foreign()
+    ]
+
+
+def damage_in(causes: Mapping[bytes, str], namespace: str | None) -> list[Damage]:
+    """Return what cannot be read of a namespace, as damage.
+
+    Args:
+        causes: Why values cannot be read, by their keys.
+        namespace: The namespace.
+    """
+    return [Damage(cause, namespace, _shown(key)) for key, cause in causes.items()]
+
+
+def _shown(text: bytes) -> str:
+    return text.decode("utf-8", "backslashreplace")
 
 
 def quarantined(database: Any) -> list[QuarantinedValue]:
@@ -179,20 +224,31 @@ def quarantined(database: Any) -> list[QuarantinedValue]:
         database: An open database.
 
     Returns:
-        The values, with the places they were taken from.
+        The values, with the places they were taken from. What no repair wrote is not among them:
+        :func:`verify` names it.
     """
-    values = []
-    for _, kept in database.iterate_records(namespace=QUARANTINE):
-        line, _, value = kept.partition(b"\n")
-        name, _, key = line.partition(b" ")
-        values.append(
-            QuarantinedValue(
-                namespace=None if name == b"-" else bytes.fromhex(name.decode()).decode(),
-                key=None if key == b"metadata" else bytes.fromhex(key.decode()),
-                value=value,
-            )
+    return [value for _, value in _kept(database) if value is not None]
+
+
+def _kept(database: Any) -> Iterator[tuple[bytes, QuarantinedValue | None]]:
+    """Yield the keys in the quarantine with what they hold, `None` where no repair wrote it."""
+    for key, kept in database.iterate_records(namespace=QUARANTINE):
+        yield key, _parsed(kept)
+
+
+def _parsed(kept: bytes) -> QuarantinedValue | None:
+    line, end, value = kept.partition(b"\n")
+    name, space, key = line.partition(b" ")
+    if not (end and space):
+        return None
+    try:
+        return QuarantinedValue(
+            namespace=None if name == b"-" else bytes.fromhex(name.decode("ascii")).decode(),
+            key=None if key == b"metadata" else bytes.fromhex(key.decode("ascii")),
+            value=value,
         )
-    return values
+    except ValueError:
+        return None
 
 
 def repair(
@@ -207,7 +263,8 @@ def repair(
     Values that cannot be decoded, keys that are no timestamps, and metadata that cannot be read are
     moved, unchanged, into the namespace `eosdb_quarantine`, which no sequence should use for
     itself; :func:`quarantined` shows them. They are written there before they are deleted; a crash
-    in between leaves them in both places, and the next repair goes on.
+    in between leaves them in both places, and the next repair goes on. What belongs to no namespace
+    at all, such as another program's database in an LMDB file, stays where it is, and is told.
 
     Where the *file* is damaged, a target is needed: what its sound pages hold is copied there.
     Nobody may use the database meanwhile; the damaged file is left as it is.
@@ -263,7 +320,8 @@ def _repaired(
         for _, found in _walk(opened, names, _put_aside, progress):
             moved += found.damage
         records = {name: opened.count_records(namespace=name) for name in names}
-    return RepairReport(records, moved)
+        left = _immovable(opened, None if namespaces is None else names)
+    return RepairReport(records, moved, left=left)
 
 
 @dataclass(frozen=True)
@@ -299,6 +357,9 @@ def _walk(
                 break
 
 
+_SHOWN: Final = 64
+"""How many bytes are shown of a name that is no namespace's."""
+
 _ATTEMPTS: Final = 100
 """How often rows are looked at again because somebody changed the database meanwhile."""
 
@@ -320,9 +381,7 @@ def _put_aside(database: Any, name: str | None, start: bytes | None) -> _Found:
 
 def _look(database: Any, name: str | None, start: bytes | None) -> _Found:
     rows, generation, following, damaged = inspect_records(database, name, start)
-    damage = [
-        Damage(cause, name, key.decode("utf-8", "backslashreplace")) for key, cause in damaged
-    ]
+    damage = damage_in(dict(damaged), name)
     # The unnamed database's metadata are the original's, shared by all: nobody here reads them.
     if start is None and name is not None and (cause := inspect_metadata(database, name)):
         damage.insert(0, Damage(cause, name))

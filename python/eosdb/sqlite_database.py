@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ._core import Store
-from .errors import DatabaseClosedError, ReadOnlyError, StorageError
+from .errors import DatabaseClosedError, ReadOnlyError
 from .native_database import NativeDatabase
 from .settings import DatabaseSettings
 
@@ -68,15 +68,7 @@ class SQLiteDatabase(NativeDatabase):
         return self.storage_path / "data.db"
 
     def _open_store(self) -> Store:
-        try:
-            store = Store.sqlite(self.storage_path, self.durability, self.read_only, self.timeout)
-        except StorageError as error:
-            if "readonly database" not in str(error):  # SQLite's words
-                raise
-            raise StorageError(
-                f"{error}: the directory may not be written, in which SQLite notes whoever reads: "
-                "do it as the database's owner, or have the owner make you a copy by 'eosdb backup'"
-            ) from error
+        store = Store.sqlite(self.storage_path, self.durability, self.read_only, self.timeout)
         self._warn_of_network_file_system()
         return store
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from .damage import Damage
+from .datetimes import to_datetime
 from .moving.exporting import Progress
 from .moving.layout import kind_of
 from .moving.pieces import pieces
@@ -19,6 +20,9 @@ __all__ = ["Fall", "Gap", "KeySurvey", "Survey", "survey"]
 
 _LISTED: Final = 5
 """How many gaps and falls are listed; all are counted."""
+
+_LEAP: Final = timedelta(days=1)
+"""A step into the future that is longer than this is told."""
 
 _RESET: Final = 0.1
 """A fall to this part of the reading before, or below, is a meter's reset."""
@@ -35,6 +39,21 @@ class Gap:
 
     start: datetime
     length: timedelta
+
+
+@dataclass(frozen=True)
+class Leap:
+    """A step of more than a day into the future of the clock.
+
+    Attributes:
+        time: The record it leads to.
+        length: How far that lies behind the record before it, or behind now.
+        former: How many records of the namespace lie before it.
+    """
+
+    time: datetime
+    length: timedelta
+    former: int
 
 
 @dataclass(frozen=True)
@@ -128,6 +147,8 @@ class Survey:
         typical_interval: The median distance of two records.
         gaps: How many distances are more than twice that.
         longest_gaps: The longest of them, the longest first.
+        leaps: Steps of more than a day into the future. A forecast goes on from now and has none; a
+            clock that was wrong makes one.
         keys: What is known of each key, in the order of the records.
         damaged: What cannot be read.
     """
@@ -140,6 +161,7 @@ class Survey:
     typical_interval: timedelta | None = None
     gaps: int = 0
     longest_gaps: list[Gap] = field(default_factory=list)
+    leaps: list[Leap] = field(default_factory=list)
     keys: dict[str, KeySurvey] = field(default_factory=dict)
     damaged: list[Damage] = field(default_factory=list)
 
@@ -156,6 +178,8 @@ def survey(database: NativeDatabase, namespace: str, *, progress: Progress | Non
         What there is.
     """
     found = Survey(namespace)
+    now = to_datetime()
+    former = 0
     total = database.count_records(namespace=namespace)
     steps: Counter[int] = Counter()
     longest: dict[int, datetime] = {}
@@ -163,9 +187,13 @@ def survey(database: NativeDatabase, namespace: str, *, progress: Progress | Non
         found.records += len(piece.rows)
         found.bytes += sum(len(stored) for _, stored in piece.rows)
         for row in piece.read(namespace):
+            former += 1
             if isinstance(row, Damage):
                 found.damaged.append(row)
                 continue
+            leap = row.instant - max(found.last or now, now)
+            if leap > _LEAP:
+                found.leaps.append(Leap(row.instant, leap, former - 1))
             if found.last is not None:
                 step = round((row.instant - found.last).total_seconds())
                 steps[step] += 1

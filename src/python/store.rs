@@ -22,6 +22,9 @@ type Pair = (Vec<u8>, Vec<u8>);
 /// What was saved, by namespace, and what was lost.
 type Saved = (BTreeMap<Option<String>, u64>, Vec<(usize, String)>);
 
+/// Where something lies that belongs to no namespace, and what it is.
+type ForeignRow<'py> = (Bound<'py, PyBytes>, Bound<'py, PyBytes>, String);
+
 /// A store of the core: namespaces of ordered keys and values.
 #[pyclass(frozen, module = "eosdb._core")]
 pub struct Store {
@@ -301,6 +304,16 @@ impl Store {
     /// List the namespaces, sorted, without the unnamed one.
     fn namespaces(&self, py: Python<'_>) -> PyResult<Vec<String>> {
         Ok(py.detach(|| self.store.namespaces())?)
+    }
+
+    /// List what belongs to no namespace: namespace, key and what it is.
+    fn foreign<'py>(&self, py: Python<'py>) -> PyResult<Vec<ForeignRow<'py>>> {
+        let foreign = py.detach(|| self.store.foreign())?;
+        let bytes = |bytes: &[u8]| PyBytes::new(py, bytes);
+        Ok(foreign
+            .into_iter()
+            .map(|found| (bytes(&found.namespace), bytes(&found.key), found.cause))
+            .collect())
     }
 
     /// Return figures about the namespace.

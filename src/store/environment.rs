@@ -15,7 +15,7 @@ use super::files::{
     check_heads, corrupt, found, headless, is_full, is_same_file, opening_error, prepare_directory,
     probe_room, round_up,
 };
-use super::lmdb::{Durability, LmdbOptions, resize_map};
+use super::lmdb::{Durability, LmdbOptions, MAX_NAMESPACES, resize_map};
 use super::mapping::{Env, Mapping, Records, lock, make_environment, read, write};
 use super::structure::{self, Damage};
 use super::{METADATA_KEY, Namespace, check_namespace, conflict};
@@ -357,26 +357,28 @@ impl Environment {
         self.mapped(guard.as_ref())?.env.force_sync().map_err(|error| self.error(&error))
     }
 
-    /// The names of the databases that can be namespaces.
-    pub(super) fn namespaces(&self) -> Result<Vec<String>> {
+    /// The names of the databases: of those that can be namespaces, and of the others.
+    pub(super) fn names(&self) -> Result<Names> {
+        let mut names = Names::default();
         let candidates: Vec<String> = self.read(None, |_, transaction, unnamed| {
             let Some(unnamed) = unnamed else { return Ok(Vec::new()) };
-            let mut names = Vec::new();
-            for entry in unnamed.remap_data_type::<heed::types::DecodeIgnore>().iter(transaction)? {
-                let (name, ()) = entry?;
-                if let Ok(name) = std::str::from_utf8(name)
-                    && check_namespace(Some(name)).is_ok()
-                {
-                    names.push(name.to_owned());
+            let mut candidates = Vec::new();
+            for entry in unnamed.iter(transaction)? {
+                let (name, value) = entry?;
+                match std::str::from_utf8(name) {
+                    Ok(name) if check_namespace(Some(name)).is_ok() => {
+                        candidates.push(name.to_owned());
+                    }
+                    _ if structure::is_description(value) => names.foreign.push(name.to_vec()),
+                    _ => {}
                 }
             }
-            Ok(names)
+            Ok(candidates)
         })?;
-        let mut names = Vec::with_capacity(candidates.len());
         for name in candidates {
             // A plain value that somebody put beside the databases is not one.
             match self.read(Some(&name), |_, _, records| Ok(records.is_some())) {
-                Ok(true) => names.push(name),
+                Ok(true) => names.namespaces.push(name),
                 Ok(false) | Err(Error::Namespace { .. }) => {}
                 Err(error) => return Err(error),
             }
@@ -475,9 +477,10 @@ impl Environment {
             heed::Error::Mdb(MdbError::Panic) => self.storage_error(
                 "an earlier error left it unusable: close every handle and open it again",
             ),
-            heed::Error::Mdb(MdbError::DbsFull) => {
-                self.storage_error("it has more namespaces than can be open at once, 256")
-            }
+            heed::Error::Mdb(MdbError::DbsFull) => self.storage_error(&format!(
+                "an LMDB database has at most {MAX_NAMESPACES} namespaces here: divide them among \
+                 several databases, or use SQLite, which has as many as you like"
+            )),
             error => self.storage_error(error),
         }
     }
@@ -501,6 +504,14 @@ impl Drop for Environment {
             let _ = mapping.env.force_sync();
         }
     }
+}
+
+/// The names of an environment's databases.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    pub namespaces: Vec<String>,
+    /// Those that cannot name a namespace.
+    pub foreign: Vec<Vec<u8>>,
 }
 
 /// What has been tried to get a transaction started.

@@ -12,8 +12,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::files::prepare_copy;
 use super::{
-    Batch, Committed, Durability, KeyRange, MetadataChange, Namespace, Order, Store, StoreStats,
-    Visit, VisitKey,
+    Batch, Committed, Durability, Foreign, KeyRange, MetadataChange, Namespace, Order, Store,
+    StoreStats, Visit, VisitKey,
 };
 use crate::error::{Error, Result};
 
@@ -438,6 +438,10 @@ impl Store for FaultyStore {
 
     fn metadata(&self, namespace: Namespace<'_>) -> Result<Option<Vec<u8>>> {
         self.pass(Operation::Metadata, namespace)?.metadata(namespace)
+    }
+
+    fn foreign(&self) -> Result<Vec<Foreign>> {
+        self.pass(Operation::Namespaces, None)?.foreign()
     }
 
     fn namespaces(&self) -> Result<Vec<String>> {

@@ -8,17 +8,17 @@ use std::sync::{Arc, PoisonError, RwLock};
 use heed::types::DecodeIgnore;
 use heed::{EnvFlags, EnvOpenOptions, PutFlags, RwTxn};
 
-use super::environment::{self, Environment, Room};
+use super::environment::{self, Environment, Names, Room};
 use super::files::{self, MAP_UNIT};
 use super::mapping::{Env, Records};
 use super::{
-    Batch, Committed, Damage, KeyRange, MAX_KEY_LEN, METADATA_KEY, MetadataChange, Namespace,
-    Order, Store, StoreStats, Visit, VisitKey, check_namespace, ordered_puts,
+    Batch, Committed, Damage, Foreign, KeyRange, MAX_KEY_LEN, METADATA_KEY, MetadataChange,
+    Namespace, Order, Store, StoreStats, Visit, VisitKey, check_namespace, ordered_puts,
 };
 use crate::error::{Error, Result};
 
 /// How many namespaces an environment can have open.
-const MAX_NAMESPACES: u32 = 256;
+pub(super) const MAX_NAMESPACES: u32 = 1024;
 
 /// How many read transactions all processes together can have open.
 const MAX_READERS: u32 = 510;
@@ -285,7 +285,19 @@ impl Store for LmdbStore {
     }
 
     fn namespaces(&self) -> Result<Vec<String>> {
-        self.environment()?.namespaces()
+        Ok(self.environment()?.names()?.namespaces)
+    }
+
+    fn foreign(&self) -> Result<Vec<Foreign>> {
+        let foreign = |name| Foreign {
+            namespace: Vec::new(),
+            key: name,
+            cause:
+                "it is a database that eosdb did not make, of a name that no namespace can have; \
+                    it is left alone"
+                    .to_owned(),
+        };
+        Ok(self.environment()?.names()?.foreign.into_iter().map(foreign).collect())
     }
 
     fn generation(&self, namespace: Namespace<'_>) -> Result<u64> {
@@ -346,18 +358,20 @@ impl Store for LmdbStore {
 /// Which keys of a namespace are records'.
 struct Shown {
     /// What else the unnamed database holds: the names of the others.
-    names: Vec<String>,
+    names: Names,
 }
 
 impl Shown {
     fn of(environment: &Environment, namespace: Namespace<'_>) -> Result<Self> {
-        Ok(Self { names: if namespace.is_none() { environment.namespaces()? } else { Vec::new() } })
+        let names = if namespace.is_none() { environment.names()? } else { Names::default() };
+        Ok(Self { names })
     }
 
     fn shows(&self, key: &[u8]) -> bool {
         key != METADATA_KEY
             && (1..=MAX_KEY_LEN).contains(&key.len())
-            && self.names.iter().all(|name| name.as_bytes() != key)
+            && self.names.namespaces.iter().all(|name| name.as_bytes() != key)
+            && self.names.foreign.iter().all(|name| name != key)
     }
 }
 

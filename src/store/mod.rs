@@ -143,6 +143,17 @@ pub struct StoreStats {
     pub last_transaction: u64,
 }
 
+/// Something in a store's file that no namespace shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Foreign {
+    /// The namespace it lies in, as it is stored; empty for the unnamed one.
+    pub namespace: Vec<u8>,
+    /// Its key there, of several the first; empty for metadata.
+    pub key: Vec<u8>,
+    /// What it is.
+    pub cause: String,
+}
+
 /// A callback that is shown a key and its value; it breaks off by [`ControlFlow::Break`].
 pub type Visit<'a> = &'a mut (dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a);
 
@@ -223,6 +234,15 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// As [`Store::scan`].
     fn namespaces(&self) -> Result<Vec<String>>;
+
+    /// Lists what lies in the file and is neither record nor metadata of any namespace, so that
+    /// nothing else shows, changes or counts it.
+    ///
+    /// # Errors
+    /// As [`Store::scan`].
+    fn foreign(&self) -> Result<Vec<Foreign>> {
+        Ok(Vec::new())
+    }
 
     /// A number that grows whenever the namespace may have been changed by anyone, this process
     /// or another. Cheap (no I/O): callers compare it before they trust what they remember. It

@@ -11,9 +11,9 @@ from eosdb import moving
 from eosdb.texts import counted, size_text
 
 from .verb import DATABASE, Console, Outcome, opened, verb
-from .verify import named
+from .verify import damage_data, named
 
-__all__ = ["backup", "copy_data"]
+__all__ = ["backup", "copy_data", "unreadable"]
 
 
 @verb("backup")
@@ -24,17 +24,30 @@ def backup(console: Console, *, database: Path, target: Path, compact: bool) -> 
     """Copy a database while others use it, as it is at one moment.
 
     TARGET is a new directory. It appears when it is complete and was looked at. To restore it, copy
-    it to where the database was.
+    it to where the database was. The exit code is 1 if anything in it cannot be read.
     """
-    del console
-    with opened(database) as db:
-        report = moving.backup_database(db, target, compact=compact)
+    with opened(database) as db, console.progress("Verifying") as progress:
+        report = moving.backup_database(db, target, compact=compact, progress=progress)
     records = sum(report.records.values())
-    text = (
-        f"{counted(records, 'record')} in '{target}', {size_text(report.bytes_after)}: "
-        "opened again and found sound"
+    text = f"{counted(records, 'record')} in '{target}', {size_text(report.bytes_after)}: " + (
+        unreadable(report, database) or "opened again and found sound"
     )
-    return Outcome(copy_data(report), text)
+    return Outcome(copy_data(report), text, failed=bool(report.damaged))
+
+
+def unreadable(report: moving.CopyReport, database: Path) -> str:
+    """Return what to say of that which cannot be read in a copy; nothing where all can.
+
+    Args:
+        report: The report.
+        database: The database, as the user named it.
+    """
+    if not report.damaged:
+        return ""
+    return (
+        f"copied as they are; {counted(len(report.damaged), 'value')} cannot be read: see 'eosdb "
+        f"verify {database}'"
+    )
 
 
 def copy_data(report: moving.CopyReport) -> dict[str, Any]:
@@ -51,4 +64,6 @@ def copy_data(report: moving.CopyReport) -> dict[str, Any]:
         "bytes_before": report.bytes_before,
         "bytes_after": report.bytes_after,
         "checked": report.checked,
+        "damaged": damage_data(report.damaged),
+        "left_out": damage_data(report.left_out),
     }

@@ -6,6 +6,7 @@ import shutil
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -18,10 +19,11 @@ from eosdb.moving.copying import kind_of
 from eosdb.native_database import NativeDatabase
 from eosdb.opening import database_at
 from eosdb.survey import Survey
-from eosdb.texts import size_text
+from eosdb.texts import counted, duration_text, size_text
 
 from .stats import surveys
 from .verb import DATABASE, Console, Outcome, time_text, verb
+from .verify import what_to_do
 
 __all__ = ["doctor", "readers"]
 
@@ -54,8 +56,8 @@ def doctor(console: Console, *, database: Path, backup_to: Path | None) -> Outco
     """Look at a database and what is around it: is anything wrong, or about to be?
 
     It looks at the file system, durability, free space, stale readers, room for a backup, damaged
-    rows, times in the future, and meters that go backwards. Nothing is changed. The exit code is 1
-    if there is a warning or a problem.
+    rows, records of a wrong clock, and meters that go backwards. Nothing is changed. The exit code
+    is 1 if there is a warning or a problem.
     """
     db = database_at(database, read_only=True)
     path = db.storage_path
@@ -161,7 +163,11 @@ def readers(path: Path) -> Iterator[_Finding]:
         path: The directory of the database.
     """
     lock = path / "lock.mdb"
-    table = lock.read_bytes()[_HEADER:] if lock.is_file() else b""
+    try:
+        table = lock.read_bytes()[_HEADER:] if lock.is_file() else b""
+    except OSError as error:
+        yield _Finding("readers", "note", f"lock.mdb cannot be looked at: {error.strerror}")
+        return
     slots = (struct.unpack_from("=QI", table, at) for at in range(0, len(table) - _SLOT + 1, _SLOT))
     found = [(process, transaction) for transaction, process in slots if process]
     dead = sorted({process for process, _ in found if not Path(f"/proc/{process}").exists()})
@@ -191,30 +197,59 @@ def _content(console: Console, database: NativeDatabase) -> Iterator[_Finding]:
         with database as db:
             with console.progress("Verifying") as progress:
                 report = eosdb.verify(db, progress=progress)
-            found = surveys(console, db, None)
+            yield _records(report, database.storage_path)
+            if any(damage.page is not None for damage in report.damage):
+                return  # who reads on, only meets them again
+            for each in surveys(console, db, None):
+                yield from _clock(each)
+                yield from _meters(each)
     except eosdb.DamagedDatabaseError as error:
-        yield _Finding("pages", "problem", str(error))
-        return
+        advice = f"See 'eosdb verify {database.storage_path}'"
+        yield _Finding("pages", "problem", f"{error}. {advice}")
+    except eosdb.StorageError as error:
+        yield _Finding("records", "problem", f"they cannot be looked at: {error}")
+
+
+def _records(report: eosdb.VerifyReport, path: Path) -> _Finding:
     records = sum(report.records.values())
     if report.is_sound:
-        yield _Finding("records", "ok", f"{records:,}, all sound")
-    else:
-        yield _Finding(
-            "records",
-            "problem",
-            f"{len(report.damage):,} of {records:,} damaged, first {report.damage[0]}. See 'eosdb "
-            "verify', mend by 'eosdb repair'",
+        return _Finding("records", "ok", f"{records:,}, all sound")
+    advice = what_to_do(report, path) or f"See 'eosdb verify {path}'"
+    first = report.damage[0]
+    if first.page is not None:
+        return _Finding(
+            "pages", "problem", f"{len(report.damage):,} damaged, first {first}. {advice}"
         )
-    tomorrow = eosdb.to_datetime().add(days=1)
-    for each in found:
-        if each.last is not None and each.last > tomorrow:
-            yield _Finding(
-                "clock",
-                "warning",
-                f"{each.namespace}: the last record is at {time_text(each.last)}. A forecast may "
-                "be; a measurement was taken with a wrong clock",
-            )
-        yield from _meters(each)
+    return _Finding(
+        "records",
+        "problem",
+        f"{len(report.damage):,} of {records:,} damaged, first {first}. {advice}",
+    )
+
+
+_FAR: Final = 10
+"""A leap into the future is this many times longer than the distance of records usually is."""
+
+
+def _clock(found: Survey) -> Iterator[_Finding]:
+    """Tell a forecast, which goes on from now, from what a wrong clock has left."""
+    usual = found.typical_interval or timedelta(0)
+    far = next((leap for leap in found.leaps if leap.length > _FAR * usual), None)
+    if far is not None:
+        yield _Finding(
+            "clock",
+            "warning",
+            f"{found.namespace}: {counted(found.records - far.former, 'record')} from "
+            f"{time_text(far.time)} on, {duration_text(far.length)} behind all others or now: the "
+            "clock was wrong",
+        )
+    elif found.last is not None and found.last > eosdb.to_datetime().add(days=1):
+        yield _Finding(
+            "clock",
+            "note",
+            f"{found.namespace}: records go on from now up to {time_text(found.last)}, as those of "
+            "a forecast do",
+        )
 
 
 def _meters(found: Survey) -> Iterator[_Finding]:
@@ -222,14 +257,19 @@ def _meters(found: Survey) -> Iterator[_Finding]:
         if not key.looks_like_a_meter:
             continue
         label = f"{found.namespace}: {name}"
-        resets = f", {key.resets:,} resets" if key.resets else ""
+        resets = f"it begins anew {counted(key.resets, 'time')}" if key.resets else ""
         if key.falls:
             first = key.listed_falls[0]
             yield _Finding(
                 "meters",
                 "warning",
-                f"{label} goes backwards {key.falls:,} times, first at {time_text(first.time)}: "
-                f"{first.before:.10g}, then {first.after:.10g}{resets}",
+                f"{label} goes backwards {counted(key.falls, 'time')}, first at "
+                f"{time_text(first.time)}: {first.before:.10g}, then {first.after:.10g}"
+                + (f"; {resets}" if resets else ""),
+            )
+        elif resets:
+            yield _Finding(
+                "meters", "note", f"{label}: {resets}, and only rises otherwise, if it is a meter"
             )
         else:
-            yield _Finding("meters", "ok", f"{label} only rises{resets}")
+            yield _Finding("meters", "ok", f"{label} only rises")

@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from eosdb import moving
+from eosdb.moving.copying import names_of
 from eosdb.texts import counted, size_text
 
-from .backup import copy_data
+from .backup import copy_data, unreadable
 from .verb import DATABASE, Console, Outcome, opened, verb
 
 __all__ = ["migrate"]
@@ -35,9 +36,11 @@ def migrate(
     """Copy a database into a new one of another kind, or at another level of compression.
 
     TARGET is a new directory. It appears when it is complete: records and metadata are read again
-    and compared. The database itself stays as it is.
+    and compared. The database itself stays as it is. The exit code is 1 if anything cannot be read,
+    or belongs to no namespace and so is left out.
     """
     with opened(database) as db, console.progress("Migrating") as progress:
+        names = names_of(db)
         report = moving.migrate_database(db, target, kind, level=level, progress=progress)
     records = counted(sum(report.records.values()), "record")
     kind = moving.KINDS[report.kind].__name__.removesuffix("Database")
@@ -46,4 +49,11 @@ def migrate(
         f"database '{target}', read again and found equal: {size_text(report.bytes_before)} "
         f"before, {size_text(report.bytes_after)} after"
     )
-    return Outcome(copy_data(report), text)
+    lines = [text]
+    if damaged := unreadable(report, database):
+        lines.append(f"  {damaged}")
+    if empty := len(set(names) - report.records.keys()):
+        lines.append(f"  left out: {counted(empty, 'namespace')} with nothing in it")
+    lines += [f"  left out: {damage}" for damage in report.left_out]
+    failed = bool(report.damaged or report.left_out)
+    return Outcome(copy_data(report), "\n".join(lines), failed)

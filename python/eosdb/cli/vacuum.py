@@ -49,17 +49,17 @@ def vacuum(
 
     The age counts from the newest record, unless that lies more than a day in the future.
     """
-    del console
     if (keep is None) == (before is None):
         raise click.UsageError("Name either --keep or --before.")
     duration = None if keep is None else eosdb.to_duration(keep).total_seconds()
     bound = timestamp_of(before)
     done: list[dict[str, Any]] = []
-    with opened(database, read_only=dry_run) as db:
+    with opened(database, read_only=dry_run) as db, console.progress("Deleting") as progress:
         names = [checked_namespace(db, namespace)] if namespace else db.namespaces()
-        for name in names:
-            if name == QUARANTINE:
-                continue
+        names = [name for name in names if name != QUARANTINE]
+        for number, name in enumerate(names):
+            if progress:  # what is deleted of one namespace goes as a whole or not at all
+                progress(number, len(names))
             sequence = sequence_of(db, name)
             keep_from: Any = bound
             if duration is not None:

@@ -13,7 +13,7 @@ from eosdb.opening import database_at
 
 from .verb import DATABASE, Console, Outcome, namespace as namespace_option, verb
 
-__all__ = ["damage_data", "named", "verify"]
+__all__ = ["checked", "damage_data", "named", "verify", "what_to_do"]
 
 
 @verb("verify")
@@ -36,8 +36,8 @@ def verify(console: Console, *, database: Path, namespace: str | None) -> Outcom
     text = str(report)
     if kept := sum(report.quarantined.values()):
         text += f"\n{kept:,} values are in quarantine from earlier repairs"
-    if not report.is_sound:
-        text += "\n" + click.style("Put aside what is damaged by 'eosdb repair'.", fg="yellow")
+    if advice := what_to_do(report, database):
+        text += "\n" + click.style(f"{advice}.", fg="yellow")
     return Outcome(data, text, failed=not report.is_sound)
 
 
@@ -60,6 +60,23 @@ def checked(path: Path, names: list[str] | None, progress: Any) -> eosdb.VerifyR
             return eosdb.verify(db, names, progress=progress)
     except eosdb.DamagedDatabaseError:
         return eosdb.verify(database.storage_path)
+
+
+def what_to_do(report: eosdb.VerifyReport, path: Path) -> str | None:
+    """Return which command mends what was found, `None` where there is nothing to mend.
+
+    Args:
+        report: What was found.
+        path: The database, as the user named it.
+    """
+    if any(damage.page is not None for damage in report.damage):
+        return (
+            "Restore a backup, or save what the sound pages hold into a new directory by "
+            f"'eosdb repair {path} TARGET'"
+        )
+    if len(report.damage) > len(report.left):
+        return f"Put aside what is damaged by 'eosdb repair {path}'"
+    return None
 
 
 def named(counts: dict[str | None, int]) -> dict[str, int]:

@@ -29,14 +29,23 @@ const STATEMENTS: usize = 32;
 /// How long to wait before the next attempt where SQLite does not wait by itself.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Connects to `file`, which is created unless it is only to be read.
-pub(super) fn connect(file: &Path, options: SqliteOptions) -> rusqlite::Result<Connection> {
+/// Connects to `file`, which is created unless it is only to be read. Where it is `at_rest`, nothing
+/// is noted beside it.
+pub(super) fn connect(
+    file: &Path,
+    options: SqliteOptions,
+    at_rest: bool,
+) -> rusqlite::Result<Connection> {
     let access = if options.read_only {
         OpenFlags::SQLITE_OPEN_READ_ONLY
     } else {
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE
+    } | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = if at_rest {
+        Connection::open_with_flags(immutable(file), access | OpenFlags::SQLITE_OPEN_URI)?
+    } else {
+        Connection::open_with_flags(file, access)?
     };
-    let connection = Connection::open_with_flags(file, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(options.busy_timeout)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     // Whoever wrote the file may have left something in it to be executed.
@@ -53,6 +62,18 @@ pub(super) fn connect(file: &Path, options: SqliteOptions) -> rusqlite::Result<C
     connection.pragma_update(None, "synchronous", synchronous)?;
     connection.pragma_update(None, "cell_size_check", true)?;
     Ok(connection)
+}
+
+/// The address by which SQLite opens a file that nobody writes.
+fn immutable(file: &Path) -> String {
+    let escaped = |byte: &u8| match byte {
+        b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => {
+            char::from(*byte).to_string()
+        }
+        byte => format!("%{byte:02X}"),
+    };
+    let path: String = file.as_os_str().as_encoded_bytes().iter().map(escaped).collect();
+    format!("file:{path}?immutable=1")
 }
 
 /// Tells whether there is a table of this name, an ordinary one.
@@ -116,4 +137,29 @@ fn use_log(connection: &Connection, patience: Duration) -> rusqlite::Result<()> 
 /// A number that changes with every commit of another connection than this one.
 pub(super) fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::{SqliteOptions, connect, immutable};
+    use crate::store::Durability;
+
+    #[test]
+    fn a_file_at_rest_is_read_whatever_its_name_and_nothing_is_left_beside_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = directory.path().join("Größe 50% #1?\u{7f}");
+        fs::create_dir(&place).unwrap();
+        let file = place.join("data.db");
+        let options = SqliteOptions { durability: Durability::None, ..SqliteOptions::default() };
+        let mut connection = connect(&file, options, false).unwrap();
+        super::prepare(&mut connection, options.busy_timeout).unwrap();
+        connection.close().unwrap();
+        let options = SqliteOptions { read_only: true, ..options };
+        let connection = connect(&file, options, true).unwrap();
+        assert!(super::has_table(&connection, "records").unwrap());
+        assert_eq!(fs::read_dir(&place).unwrap().count(), 1);
+        assert_eq!(immutable("/a b/data.db".as_ref()), "file:/a%20b/data.db?immutable=1");
+    }
 }

@@ -13,7 +13,8 @@ use std::time::Duration;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::connection::{connect, data_version, foreignness, prepare};
-use super::errors::in_terms_of_the_core;
+use super::errors::{in_terms_of_the_core, is_damage};
+use super::traces::{Traces, are_alike, is_at_rest, log_of};
 use super::{FILE, SqliteOptions};
 use crate::error::{Error, Result};
 use crate::store::mapping::{lock, read, write};
@@ -35,6 +36,8 @@ pub(super) struct Database {
     directory: PathBuf,
     file: PathBuf,
     options: SqliteOptions,
+    /// Whether nobody writes to it.
+    at_rest: bool,
     /// The process that opened it: SQLite does not survive a fork.
     process: u32,
     open: AtomicBool,
@@ -59,6 +62,7 @@ struct Watch {
     connection: Connection,
     /// The newest state of the file that is accounted for below.
     seen: i64,
+    traces: Traces,
     /// How often others have, or may have, changed anything.
     by_others: u64,
     /// How often this store has changed each namespace.
@@ -71,6 +75,9 @@ impl Watch {
     fn look(&mut self) {
         match data_version(&self.connection) {
             Ok(version) if version == self.seen => {}
+            // Where SQLite may not write beside the file, and an empty log lies there, it takes each
+            // look for a change.
+            Ok(version) if self.traces.are_unchanged() => self.seen = version,
             outcome => {
                 self.seen = outcome.unwrap_or(self.seen);
                 self.by_others += 1;
@@ -106,10 +113,12 @@ impl Database {
         let mut open = lock(&OPEN);
         discard_inherited(&mut open, &file)?;
         let is_new = fs::symlink_metadata(&file).is_err();
+        let at_rest = options.read_only && is_at_rest(&file);
         let database = Arc::new(Self {
             directory,
             file,
             options,
+            at_rest,
             process: process::id(),
             open: AtomicBool::new(true),
             connections: RwLock::new(None),
@@ -125,7 +134,7 @@ impl Database {
 
     fn connect_all(&self) -> Result<Connections> {
         let error = |error: rusqlite::Error| self.error(&error, Some(ROOM));
-        let mut writer = connect(&self.file, self.options).map_err(error)?;
+        let mut writer = connect(&self.file, self.options, self.at_rest).map_err(error)?;
         if let Some(cause) = foreignness(&writer).map_err(error)? {
             return Err(self.storage_error(format!("{FILE} belongs to something else: {cause}")));
         }
@@ -138,10 +147,11 @@ impl Database {
             }
             prepare(&mut writer, self.options.busy_timeout).map_err(error)?;
         }
-        let connection = connect(&self.file, self.options).map_err(error)?;
+        let connection = connect(&self.file, self.options, self.at_rest).map_err(error)?;
         connection.busy_timeout(Duration::ZERO).map_err(error)?;
+        let traces = Traces::of(&self.file);
         let seen = data_version(&connection).unwrap_or_default();
-        let watch = Watch { connection, seen, by_others: 0, by_us: BTreeMap::new() };
+        let watch = Watch { connection, seen, traces, by_others: 0, by_us: BTreeMap::new() };
         Ok(Connections {
             writer: Mutex::new(writer),
             readers: Mutex::default(),
@@ -190,8 +200,23 @@ impl Database {
         self.with(|connections| {
             let reader = self.reader(connections)?;
             let connection = reader.connection.as_ref().ok_or_else(|| self.closed())?;
-            look(connection).map_err(|error| self.error(&error, None))
+            let found = look(connection).map_err(|error| self.error(&error, None));
+            self.check_rest(connections)?;
+            found
         })
+    }
+
+    /// Makes sure that nobody wrote to a file at rest: SQLite would not notice, and may have read
+    /// anything. It can be mounted elsewhere too.
+    fn check_rest(&self, connections: &Connections) -> Result<()> {
+        let found = if self.at_rest { fs::metadata(&self.file).ok() } else { return Ok(()) };
+        if are_alike(found.as_ref(), Some(&connections.identity)) {
+            return Ok(());
+        }
+        Err(self.storage_error(format!(
+            "{FILE} changes, though it is mounted read-only here: read it where it is written, or \
+             have a copy made there by 'eosdb backup'"
+        )))
     }
 
     fn reader<'pool>(&self, connections: &'pool Connections) -> Result<Reader<'pool>> {
@@ -208,7 +233,7 @@ impl Database {
                 "{FILE} was replaced while it is open: close it and open it again"
             )));
         }
-        connect(&self.file, self.options).map_err(|error| self.error(&error, None))
+        connect(&self.file, self.options, self.at_rest).map_err(|error| self.error(&error, None))
     }
 
     /// Runs `apply` in a transaction and commits, if it says that it changed anything. Nothing is
@@ -281,8 +306,7 @@ impl Database {
             return Ok(());
         }
         // What is not in the log any more was synchronised on its way into the file.
-        let log = self.directory.join(format!("{FILE}-wal"));
-        let outcome = match File::open(log) {
+        let outcome = match File::open(log_of(&self.file)) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             log => log.and_then(|log| log.sync_all()),
         };
@@ -314,8 +338,11 @@ impl Database {
             let reader = self.reader(connections)?;
             let connection = reader.connection.as_ref().ok_or_else(|| self.closed())?;
             connection.execute("VACUUM INTO ?1", [name]).map_err(|error| {
-                in_terms_of_the_core(&error, target, self.options.busy_timeout, Some(ROOM))
+                // What is damaged is the original.
+                let place = if is_damage(&error) { &self.directory } else { target };
+                in_terms_of_the_core(&error, place, self.options.busy_timeout, Some(ROOM))
             })?;
+            self.check_rest(connections)?;
             // A copy is as private as its original.
             let finish = || -> io::Result<()> {
                 let file = File::open(&copy)?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Error as SqliteError, ErrorCode};
+use rusqlite::{Error as SqliteError, ErrorCode, ffi};
 
 use crate::error::Error;
 use crate::store::files;
@@ -40,6 +40,13 @@ pub(super) fn in_terms_of_the_core(
         Some(ErrorCode::NotADatabase) => {
             storage("data.db is no SQLite database, or a damaged one".to_owned())
         }
+        Some(ErrorCode::ReadOnly) if is_moved(error) => storage(format!(
+            "data.db was moved or replaced while it is open ({error}): close it and open it again"
+        )),
+        Some(ErrorCode::ReadOnly) => storage(format!(
+            "{error}: the directory may not be written, in which SQLite notes whoever reads: do it \
+             as the database's owner, or have the owner make you a copy by 'eosdb backup'"
+        )),
         Some(ErrorCode::CannotOpen) => {
             storage(format!("{error}: SQLite must be able to read data.db, and to write beside it"))
         }
@@ -53,6 +60,16 @@ pub(super) fn code_of(error: &SqliteError) -> Option<ErrorCode> {
         SqliteError::SqlInputError { error, .. } => Some(error.code),
         error => error.sqlite_error_code(),
     }
+}
+
+fn is_moved(error: &SqliteError) -> bool {
+    let extended = error.sqlite_error().map(|error| error.extended_code);
+    extended == Some(ffi::SQLITE_READONLY_DBMOVED)
+}
+
+/// Tells whether `error` says that the file is damaged.
+pub(super) fn is_damage(error: &SqliteError) -> bool {
+    code_of(error) == Some(ErrorCode::DatabaseCorrupt)
 }
 
 /// The bytes of a value. Neither EOS nor eosdb writes anything but bytes: whoever decodes what is

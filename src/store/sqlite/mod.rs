@@ -3,7 +3,9 @@
 mod connection;
 mod database;
 mod errors;
+mod foreign;
 mod salvage;
+mod traces;
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -11,7 +13,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, named_params, params};
 
 use self::connection::has_table;
@@ -19,8 +20,8 @@ use self::database::Database;
 use self::errors::bytes_of;
 use super::salvage::{Salvage, Writing};
 use super::{
-    Batch, Committed, Damage, Durability, KeyRange, METADATA_KEY, MetadataChange, Namespace, Order,
-    Store, StoreStats, Visit, VisitKey, check_namespace, files, ordered_puts,
+    Batch, Committed, Damage, Durability, Foreign, KeyRange, METADATA_KEY, MetadataChange,
+    Namespace, Order, Store, StoreStats, Visit, VisitKey, check_namespace, files, ordered_puts,
 };
 use crate::error::{Error, Result};
 
@@ -306,32 +307,14 @@ impl Store for SqliteStore {
     fn namespaces(&self) -> Result<Vec<String>> {
         self.database.check()?;
         self.database.read(|connection| {
-            // From name to name: there are few of them, and many records of each.
-            let mut sql = "WITH RECURSIVE names (name) AS (
-                    SELECT min(namespace) FROM records
-                    UNION ALL
-                    SELECT (SELECT min(namespace) FROM records WHERE namespace > name)
-                    FROM names WHERE name IS NOT NULL
-                )
-                SELECT name FROM names"
-                .to_owned();
-            if has_table(connection, "metadata")? {
-                sql += " UNION SELECT namespace FROM metadata WHERE value IS NOT NULL";
-            }
-            let mut names = Vec::new();
-            let mut statement = connection.prepare_cached(&sql)?;
-            let mut rows = statement.query([])?;
-            while let Some(row) = rows.next()? {
-                if let ValueRef::Text(name) = row.get_ref(0)?
-                    && let Ok(name) = std::str::from_utf8(name)
-                    && check_namespace(Some(name)).is_ok()
-                {
-                    names.push(name.to_owned());
-                }
-            }
-            names.sort_unstable();
-            Ok(names)
+            let names = foreign::names(connection)?;
+            Ok(names.iter().filter_map(|name| name.namespace().ok()).map(str::to_owned).collect())
         })
+    }
+
+    fn foreign(&self) -> Result<Vec<Foreign>> {
+        self.database.check()?;
+        self.database.read(foreign::list)
     }
 
     fn generation(&self, namespace: Namespace<'_>) -> Result<u64> {

@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row};
 
-use super::errors::{bytes_of, code_of};
+use super::errors::{bytes_of, code_of, is_damage};
 use super::{can_be_record, has_table};
 use crate::store::{Damage, MAX_KEY_LEN, METADATA_KEY};
 
@@ -35,11 +35,11 @@ pub(super) fn rows(
     let mut strange = 0;
     let gaps = walk(connection, "records", "namespace, key, value", &mut |row| {
         match row.get_ref(1)? {
-            ValueRef::Blob(key) if key.len() > MAX_KEY_LEN => strange += 1,
-            ValueRef::Blob(key) if can_be_record(key) => {
+            ValueRef::Blob(METADATA_KEY) => {}
+            ValueRef::Blob(key) if can_be_record(key) && key.len() <= MAX_KEY_LEN => {
                 show(name_in(row)?.as_deref(), key, &bytes_of(row.get_ref(2)?));
             }
-            _ => {}
+            _ => strange += 1,
         }
         Ok(())
     })?;
@@ -47,7 +47,7 @@ pub(super) fn rows(
     let told = missing.map(|(gap, keys)| shown_missing(gap, keys)).collect();
     damage.extend(located(connection, "records", told)?);
     if strange > 0 {
-        let cause = format!("{strange} records have keys that are longer than any");
+        let cause = format!("{strange} records have keys that are too long, empty or no BLOB");
         damage.push(Damage { page: 0, cause });
     }
     if has_table(connection, "metadata")? {
@@ -96,11 +96,6 @@ fn number_after(word: &str, message: &str) -> Option<usize> {
 /// The page that a message of SQLite's names, 0 where it names none.
 fn page_in(message: &str) -> usize {
     number_after("page", message).unwrap_or(0)
-}
-
-/// Tells whether `error` says that the file is damaged.
-fn is_damage(error: &rusqlite::Error) -> bool {
-    code_of(error) == Some(ErrorCode::DatabaseCorrupt)
 }
 
 /// Shows the `columns` of all rows of `table` that can be read. Returns the row numbers between.

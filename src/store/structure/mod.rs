@@ -46,6 +46,21 @@ pub(super) fn has_heads(file: &File) -> io::Result<bool> {
     Ok(Head::all(file)?.is_ok_and(|heads| heads.len() == HEADS.len()))
 }
 
+/// Tells whether `value`, of the unnamed database, is how LMDB describes another one. Nothing that a
+/// program of ours stores looks like it: pickles and what is compressed begin with other bytes.
+pub(super) fn is_description(value: &[u8]) -> bool {
+    const KINDS: u16 = 0x7e;
+    if value.len() != Database::SIZE {
+        return false;
+    }
+    let tree = Database::new(value);
+    let is_empty = tree.root.is_none();
+    tree.pad <= page::MAX_KEY
+        && tree.flags & !KINDS == 0
+        && tree.depth <= DEEPEST
+        && [tree.depth, tree.leaf_pages, tree.entries].iter().all(|count| (*count == 0) == is_empty)
+}
+
 /// Checks every page that is reachable in a transaction, which must last meanwhile.
 ///
 /// Returns the places where the file is damaged, the first thousand of them; `None` where two later

@@ -12,7 +12,7 @@ pub(super) const HEADER: usize = WORD + 8;
 const NODE_HEADER: usize = 8;
 
 /// The longest key that LMDB accepts.
-const MAX_KEY: usize = 511;
+pub(super) const MAX_KEY: usize = 511;
 
 /// Flags of pages.
 const BRANCH: u16 = 0x01;
