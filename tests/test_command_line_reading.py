@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 import struct
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from command_line_support import RECORDS, START, findings, make_house, outcome, run
-from support import at, house
+from support import at, house, when
 
 import eosdb
 from eosdb import LMDBDatabase
@@ -122,3 +123,15 @@ def test_the_doctor_finds_readers_that_died_or_stay(tmp_path: Path) -> None:
     assert states((500, mine), (450, mine)) == ["ok"]
     assert states((500, mine), (300, mine)) == ["warning"]
     assert states((500, mine), (300, process.pid)) == ["note"]
+
+
+def test_a_plot_tells_the_keys_and_not_their_labels(folder: Path) -> None:
+    with eosdb.LMDBDatabase(folder / "odd.db") as db:
+        fields = {"date_time": when(START), "configured_data": {"a$b": 1.0, "_hidden": 2.0}}
+        db.save_records([(at(START).encode(), pickle.dumps(fields, 5))], "odd")
+    assert outcome("plot", "odd.db", "odd.png")["keys"] == ["_hidden", "a$b"]
+    assert outcome("plot", "house.db", "a.svg", "-k", "grid_kwh")["keys"] == ["grid_kwh"]
+    hours = ["--energy", "1 hour"]
+    assert outcome("plot", "house.db", "b.png", "-k", "grid_kwh", *hours)["keys"] == ["grid_kwh"]
+    result = run("plot", "house.db", "c.png", "-k", "grid_kwh", *hours, "--to", "2000-01-01")
+    assert "nothing can be drawn" in result.stderr

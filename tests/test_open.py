@@ -62,6 +62,14 @@ def test_it_is_a_mapping_of_namespaces(path: Path) -> None:
         assert pa.table(empty).num_rows == 0
 
 
+def test_what_is_no_name_is_no_namespace(path: Path) -> None:
+    with eosdb.open(path) as view:
+        assert "house" in view
+        assert not view.__contains__(5)
+        with pytest.raises(eosdb.ArgumentTypeError, match="must be a str, not 5"):
+            view[5]  # type: ignore[index]
+
+
 def test_an_empty_database_can_be_looked_at(tmp_path: Path) -> None:
     with LMDBDatabase(tmp_path):
         pass

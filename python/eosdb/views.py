@@ -152,6 +152,10 @@ class DatabaseView(Mapping[str, "NamespaceView"]):
 
     # ---- mapping ---------------------------------------------------------------------------
 
+    def __contains__(self, namespace: object) -> bool:
+        """Whether there is a namespace of this name."""
+        return namespace in list(self)
+
     def __getitem__(self, namespace: str) -> NamespaceView:
         """Return a namespace.
 
@@ -336,7 +340,8 @@ class NamespaceView(Frames):
             ax: The axes to draw on; a new figure by default.
 
         Returns:
-            The axes, with the time axis in :attr:`timezone`.
+            The axes, with the time axis in :attr:`timezone`. The `gid` of a line or of the bars is
+            its key.
 
         Raises:
             UnknownKeyError: If there is no such key.
@@ -371,7 +376,8 @@ class NamespaceView(Frames):
             ax: The axes to draw on; a new figure by default.
 
         Returns:
-            The axes, with the time axis in :attr:`timezone`.
+            The axes, with the time axis in :attr:`timezone`. The `gid` of a line or of the bars is
+            its key.
 
         Raises:
             UnknownKeyError: If there is no such key.

@@ -74,13 +74,16 @@ def plot(
         importlib.import_module("matplotlib").use("agg")  # needs no screen
     with eosdb.open(database, timezone=timezone) as view:
         name = only(view.database, namespace)
+        axes: Any
         if energy is None:
             axes = view[name].plot(list(keys) or None, first, last)
         else:
             axes = view[name].plot_energy(list(keys), first, last, energy)
-    figure: Any = axes.get_figure()
-    legend = axes.get_legend()
-    drawn = [] if legend is None else [text.get_text() for text in legend.get_texts()]
+    figure = axes.get_figure()
+    lines = [(line.get_gid(), len(line.get_xdata())) for line in axes.lines]
+    bars = [(bar.get_gid(), len(bar.get_paths())) for bar in axes.collections]
+    # Their labels are written for matplotlib; the keys are their gids.
+    drawn = [key for key, count in (*lines, *bars) if key is not None and count]
     if not drawn:
         raise eosdb.InvalidArgumentError(
             f"namespace '{name}' has no numbers in this time: nothing can be drawn"
