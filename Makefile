@@ -22,7 +22,7 @@ step = @echo "== $(1)"
 .SILENT:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check-rust check-python bench soak fmt clean
+.PHONY: help demo test check-rust check-python stubtest pytest bench soak fmt clean
 
 help: ## List the targets
 	grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -38,7 +38,8 @@ $(PY):
 $(TOOLS): pyproject.toml | $(PY)
 	$(call step,install the development tools)
 	$(PY) -m pip install --upgrade 'pip>=25.1'
-	$(PY) -m pip install --group dev
+	# Python compiles what is imported; to compile all takes longer than to install it.
+	$(PY) -m pip install --no-compile --group dev
 	touch $@
 
 $(CORE): $(RUST_SOURCES) pyproject.toml $(TOOLS)
@@ -55,12 +56,12 @@ $(DEMO_DATA): | $(TOOLS)
 	$(call step,fetch the demonstration data)
 	$(PY) -m pip install --no-deps --target $@ pvanalytics==0.2.2
 
-# The checks side by side: each of them keeps one core waiting for long stretches, and those of Rust
-# need no tools. (Cargo counts cores itself: it is not to ask make.)
+# Side by side, since each of them keeps one core waiting for long stretches: first all that needs no
+# extension module, while that is built, and then the rest. (Cargo counts cores itself: it is not to ask
+# make.)
 test: $(PY) ## Check format, lints and types, and run every test
-	$(MAKE) --no-print-directory -j2 check-rust check-python
-	$(call step,pytest)
-	$(PY) -m pytest -n auto
+	$(MAKE) --no-print-directory -j3 check-rust check-python $(CORE)
+	$(MAKE) --no-print-directory -j2 stubtest pytest
 
 # pyo3 asks the interpreter behind .venv how to build; its own path, so that another one rebuilds.
 check-rust: export PYO3_PYTHON = $(realpath $(PY))
@@ -72,14 +73,21 @@ check-rust: | $(PY)
 	$(call step,cargo test)
 	MAKEFLAGS= cargo test --quiet
 
-check-python: $(CORE)
+check-python: $(TOOLS)
 	$(call step,ruff)
 	$(VENV)/bin/ruff check --quiet $(PYTHON_SOURCES)
 	$(VENV)/bin/ruff format --check --quiet $(PYTHON_SOURCES)
 	$(call step,mypy)
 	$(VENV)/bin/mypy $(PYTHON_SOURCES)
+
+stubtest: $(CORE)
 	$(call step,stubtest)
 	$(PY) -m mypy.stubtest eosdb._core $(if $(STUB_ALLOWLIST),--allowlist $(STUB_ALLOWLIST))
+
+pytest: $(CORE)
+	$(call step,pytest)
+	# One more than cores: many tests wait for other processes.
+	$(PY) -m pytest --dist worksteal -n "$$($(PY) -c 'import os; print((os.cpu_count() or 1) + 1)')"
 
 bench: $(CORE) ## Measure against the reference implementation
 	$(PY) benches/bench.py $(BENCH_ARGS)
