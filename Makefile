@@ -22,7 +22,7 @@ step = @echo "== $(1)"
 .SILENT:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check-rust check-python stubtest pytest bench soak fmt clean
+.PHONY: help demo test check-rust check-python pytest bench soak fmt clean
 
 help: ## List the targets
 	grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -56,12 +56,12 @@ $(DEMO_DATA): | $(TOOLS)
 	$(call step,fetch the demonstration data)
 	$(PY) -m pip install --no-deps --target $@ pvanalytics==0.2.2
 
-# Side by side, since each of them keeps one core waiting for long stretches: first all that needs no
-# extension module, while that is built, and then the rest. (Cargo counts cores itself: it is not to ask
-# make.)
+# Side by side, since each of them keeps one core waiting for long stretches: what Rust says to itself,
+# while the extension module is built, and then what Python says. (Cargo counts cores itself: it is not
+# to ask make.)
 test: $(PY) ## Check format, lints and types, and run every test
-	$(MAKE) --no-print-directory -j3 check-rust check-python $(CORE)
-	$(MAKE) --no-print-directory -j2 stubtest pytest
+	$(MAKE) --no-print-directory -j2 check-rust $(CORE)
+	$(MAKE) --no-print-directory -j2 check-python pytest
 
 # pyo3 asks the interpreter behind .venv how to build; its own path, so that another one rebuilds.
 check-rust: export PYO3_PYTHON = $(realpath $(PY))
@@ -73,14 +73,12 @@ check-rust: | $(PY)
 	$(call step,cargo test)
 	MAKEFLAGS= cargo test --quiet
 
-check-python: $(TOOLS)
+check-python: $(CORE)
 	$(call step,ruff)
 	$(VENV)/bin/ruff check --quiet $(PYTHON_SOURCES)
 	$(VENV)/bin/ruff format --check --quiet $(PYTHON_SOURCES)
 	$(call step,mypy)
 	$(VENV)/bin/mypy $(PYTHON_SOURCES)
-
-stubtest: $(CORE)
 	$(call step,stubtest)
 	$(PY) -m mypy.stubtest eosdb._core $(if $(STUB_ALLOWLIST),--allowlist $(STUB_ALLOWLIST))
 
