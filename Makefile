@@ -16,6 +16,8 @@ STUB_ALLOWLIST := $(wildcard tests/stubtest_allowlist.txt)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET := 1
+# The tests start hundreds of processes, which are not all to compile the same modules.
+export PYTHONDONTWRITEBYTECODE :=
 
 step = @echo "== $(1)"
 
