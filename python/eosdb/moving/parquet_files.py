@@ -17,7 +17,7 @@ from .rows import ZONE, Row
 
 __all__ = ["number_of_rows", "read", "write"]
 
-_BATCH: Final = 1_024
+_BATCH: Final = 512
 """How many rows are Python objects at once: they take twenty times the space of Arrow's columns."""
 
 _BATCHES: Final = 8
