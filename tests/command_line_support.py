@@ -32,7 +32,7 @@ class Metered(eosdb.DataRecord):
 class House(eosdb.DataSequence):
     """The sequence of :func:`make_house`."""
 
-    records: list[Metered] = []  # noqa: RUF012
+    records: list[Metered] = []  # noqa: RUF012  as with any model, every sequence gets its own
 
     def db_namespace(self) -> str:
         return "house"

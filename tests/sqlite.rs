@@ -17,7 +17,7 @@ use eosdb::store::{
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use stored::{child_directory, key, puts, rows, run_as_child};
+use stored::{child_directory, key, puts, rows, run_as_child, save_too_much};
 
 const HOUSE: Namespace<'_> = Some("house");
 
@@ -375,13 +375,7 @@ fn a_full_disk_leaves_everything_as_it_was() {
 #[test]
 #[ignore = "run by a_full_disk_leaves_everything_as_it_was"]
 fn child_fills_the_disk() {
-    let store = open(&child_directory());
-    let generation = store.generation(HOUSE).unwrap();
-    let error = store.commit(HOUSE, &puts(0..8000, 1000)).unwrap_err();
-    assert!(matches!(error, Error::Full { .. }), "{error:?}");
-    assert_eq!(rows(&store, HOUSE), puts(0..100, 1000).puts);
-    assert_eq!(store.generation(HOUSE).unwrap(), generation);
-    store.commit(HOUSE, &puts(100..110, 1000)).unwrap();
+    save_too_much(&open(&child_directory()), HOUSE);
 }
 
 #[test]

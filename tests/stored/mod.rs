@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use eosdb::Timestamp;
 use eosdb::store::{Batch, KeyRange, Namespace, Order, Store};
+use eosdb::{Error, Timestamp};
 
 /// Names the directory to work on to a test that is run as another process.
 const CHILD_DIRECTORY: &str = "EOSDB_TEST_DIRECTORY";
@@ -49,4 +49,15 @@ pub fn run_as_child(name: &str, directory: &Path, limits: &str) {
 
 pub fn child_directory() -> PathBuf {
     std::env::var_os(CHILD_DIRECTORY).expect("run by another test").into()
+}
+
+/// Saves more than there is space for into a store of the first hundred rows, which keeps them and
+/// goes on.
+pub fn save_too_much(store: &Arc<impl Store>, namespace: Namespace<'_>) {
+    let generation = store.generation(namespace).unwrap();
+    let error = store.commit(namespace, &puts(0..8000, 1000)).unwrap_err();
+    assert!(matches!(error, Error::Full { .. }), "{error:?}");
+    assert_eq!(rows(store, namespace), puts(0..100, 1000).puts);
+    assert_eq!(store.generation(namespace).unwrap(), generation);
+    store.commit(namespace, &puts(100..110, 1000)).unwrap();
 }
