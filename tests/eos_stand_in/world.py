@@ -1,6 +1,8 @@
 """Runs a function of a test in a process of its own, in which the stand-in for EOS is at hand.
 
-The hook that eosdb puts into Python's imports must not reach the tests' own process.
+The hook that eosdb puts into Python's imports must not reach the tests' own process. A new process
+is a copy of one that has imported eosdb and pandas and done nothing else: importing them takes
+longer than most tests.
 """
 
 from __future__ import annotations
@@ -9,12 +11,15 @@ import asyncio
 import importlib
 import inspect
 import json
+import multiprocessing
 import os
 import shutil
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +28,9 @@ import eosdb.akkudoktoreos
 _HERE = Path(__file__).parent
 
 FLAVOURS = ("synchronous", "asynchronous")
+
+_PROCESSES = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload(["eosdb.akkudoktoreos", "pandas", "pytest"])
 
 
 @dataclass
@@ -93,10 +101,19 @@ class StandIn:
         Returns:
             What the function returned, by way of JSON.
         """
+        self.data.mkdir(exist_ok=True)
         name = (function.__module__, function.__name__)
-        done = self.python("-m", "eos_stand_in.world", *name, self.data, how)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout.splitlines()[-1])
+        here, there = _PROCESSES.Pipe(duplex=False)
+        process = _PROCESSES.Process(target=_call, args=(there, name, self, how))
+        process.start()
+        there.close()
+        try:
+            returned, told = here.recv()
+        except EOFError:
+            returned, told = False, "the process ended without an answer"
+        process.join()
+        assert returned, told
+        return json.loads(told)
 
 
 class World:
@@ -184,18 +201,22 @@ class World:
         return rows
 
 
-def main(module: str, function: str, data: str, how: str) -> None:
-    """Call a function of a test and print what it returns.
+def _call(answer: Connection, name: tuple[str, str], eos: StandIn, how: str) -> None:
+    """Call a function of a test in this process, and answer what it returns or what went wrong.
 
     Args:
-        module: The module of the test.
-        function: The function's name.
-        data: The data folder.
+        answer: Where to answer.
+        name: The names of the function's module and of the function.
+        eos: The stand-in.
         how: As for `StandIn.run`.
     """
-    called = getattr(importlib.import_module(module), function)
-    sys.stdout.write(json.dumps(called(World(Path(data), how))) + "\n")
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+    os.chdir(eos.data)
+    sys.path.append(str(eos.source))
+    module, function = name
+    try:
+        called = getattr(importlib.import_module(module), function)
+        told = json.dumps(called(World(eos.data, how)))
+    except BaseException:
+        answer.send((False, traceback.format_exc()))
+        raise
+    answer.send((True, told))
