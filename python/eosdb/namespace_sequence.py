@@ -45,6 +45,7 @@ def sequence_of(
     record = DataRecord if found is None else _record_class(found)
 
     class Stored(DataSequence):
+        # As models of pydantic have it, which copies it for each; the class is one made here.
         records: list[record] = []  # type: ignore[valid-type]  # noqa: RUF012
 
         def db_namespace(self) -> str:

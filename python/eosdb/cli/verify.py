@@ -10,6 +10,7 @@ import click
 import eosdb
 from eosdb.damage import Damage
 from eosdb.opening import database_at
+from eosdb.texts import counted
 
 from .verb import DATABASE, Console, Outcome, namespace as namespace_option, verb
 
@@ -35,7 +36,7 @@ def verify(console: Console, *, database: Path, namespace: str | None) -> Outcom
     }
     text = str(report)
     if kept := sum(report.quarantined.values()):
-        text += f"\n{kept:,} values are in quarantine from earlier repairs"
+        text += f"\nin quarantine from earlier repairs: {counted(kept, 'value')}"
     if advice := what_to_do(report, database):
         text += "\n" + click.style(f"{advice}.", fg="yellow")
     return Outcome(data, text, failed=not report.is_sound)
