@@ -7,11 +7,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from akkudoktoreos.core.backends import METHODS, DatabaseCommonSettings, LMDBDatabase
+from akkudoktoreos.core.backends import (
+    METHODS,
+    DatabaseCommonSettings,
+    LMDBDatabase,
+    SQLiteDatabase,
+)
 from akkudoktoreos.core.coreabc import SingletonMixin
 from akkudoktoreos.core.databaseabc import DatabaseABC, DatabaseBackendABC
 
-__all__ = ["Database", "DatabaseBackendABC", "DatabaseCommonSettings", "LMDBDatabase"]
+__all__ = [
+    "Database",
+    "DatabaseBackendABC",
+    "DatabaseCommonSettings",
+    "LMDBDatabase",
+    "SQLiteDatabase",
+]
 
 
 def _of_backend(name: str) -> Callable[..., Any]:
@@ -32,7 +43,7 @@ class Database(_Delegating, DatabaseABC, SingletonMixin):
         if provider is None:
             raise RuntimeError("there is no database configured")
         if self._db is None or self._db.provider_id() != provider:
-            self._db = LMDBDatabase()
+            self._db = {"LMDB": LMDBDatabase, "SQLite": SQLiteDatabase}[provider]()
         if not self._db.is_open:
             self._db.open()
         return self._db

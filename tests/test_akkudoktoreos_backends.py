@@ -1,0 +1,157 @@
+"""The backends that eosdb puts into Akkudoktor-EOS, and what EOS's classes see of them."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import logging
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eos_stand_in.world import FLAVOURS, StandIn, World
+
+import eosdb
+from eosdb import record_class
+
+NOON = eosdb.to_datetime("2026-01-01T12:00:00Z")
+Seen = tuple[StandIn, dict[str, Any]]
+
+
+def _of_backends(world: World) -> Any:
+    """Return what is to be known of the backends, one after the other."""
+    facts: dict[str, Any] = {}
+    told: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: told.append(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger("eosdb").addHandler(handler)
+    logging.getLogger("eosdb").setLevel(logging.INFO)
+    settings, database = world.config.database, world.database
+    for name in ("LMDB", "SQLite"):
+        settings.provider = name
+        measurement = world.fresh()
+        world.insert(measurement, [{"date_time": NOON, "m": 1.0, "note": name}])
+        saved = world.do(measurement.save())
+        backend = database._db
+        facts[name] = {
+            "saved": saved,
+            "class": f"{type(backend).__module__}.{type(backend).__qualname__}",
+            "named": type(backend).__name__,
+            "bases": [
+                base.__name__ for base in type(backend).__mro__ if base in vars(eosdb).values()
+            ],
+            "path": str(backend.storage_path),
+            "native": measurement._db_enter().is_native,
+            "store": database.native_store is backend.native_store is not None,
+            "blocking": database.blocking is backend,
+            "rows": [values for _, values in world.rows(world.fresh())],
+            "any key": world.do(database.save_records([(b"no time", b"")], namespace="Other")),
+        }
+        backend.settings = backend.data_folder = None  # as EOS's may be set, to no effect
+        facts[name]["settings"] = backend.settings is world.config.database
+        facts[name]["folder"] = str(backend.data_folder)
+        # Opening what is open, to have a namespace ready, is nothing to tell.
+        backend.open(namespace="Measurement")
+    facts["told"] = [line.split("'")[1] for line in told if " keeps the records of " in line]
+    settings.provider = "LMDB"
+    lmdb = world.module("core.database").LMDBDatabase
+    lmdb.reset_instance()
+    facts["map size"] = lmdb(map_size=2**25).map_size
+    lmdb.reset_instance()
+    facts["default map size"] = lmdb().map_size
+    settings.provider = None
+    facts["none"] = [database.native_store, database.blocking]
+    return facts
+
+
+@pytest.fixture(scope="module", params=FLAVOURS)
+def backends(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Seen:
+    eos = StandIn.build(tmp_path_factory.mktemp("eos"), request.param)
+    return eos, eos.run(_of_backends)
+
+
+@pytest.mark.parametrize("name", ["LMDB", "SQLite"])
+def test_both_backends_are_ours_under_their_names(backends: Seen, name: str) -> None:
+    eos, facts = backends
+    found = facts[name]
+    assert found["class"] == f"akkudoktoreos.core.database.{name}Database"
+    assert found["named"] == f"{name}Database"
+    assert found["bases"] == [f"{name}Database", "DatabaseBackendABC", "DatabaseABC"]
+    assert found["path"] == str(eos.data / "db" / f"{name.lower()}database")
+
+
+@pytest.mark.parametrize("name", ["LMDB", "SQLite"])
+def test_both_backends_save_natively(backends: Seen, name: str) -> None:
+    _, facts = backends
+    found = facts[name]
+    assert (found["saved"], found["native"]) == (True, True)
+    assert (found["store"], found["blocking"]) == (True, True)
+    assert found["rows"] == [{"m": 1.0, "note": name}]
+
+
+@pytest.mark.parametrize("name", ["LMDB", "SQLite"])
+def test_a_backend_takes_any_key_as_those_of_eos_do(backends: Seen, name: str) -> None:
+    _, facts = backends
+    assert facts[name]["any key"] == 1
+
+
+@pytest.mark.parametrize("name", ["LMDB", "SQLite"])
+def test_the_configuration_decides_whatever_is_assigned(backends: Seen, name: str) -> None:
+    eos, facts = backends
+    assert (facts[name]["settings"], facts[name]["folder"]) == (True, str(eos.data))
+
+
+def test_the_log_names_each_file_that_is_opened(backends: Seen) -> None:
+    """The first was opened before anybody listened."""
+    _, facts = backends
+    assert [Path(path).name for path in facts["told"]] == ["sqlitedatabase"]
+
+
+def test_the_size_of_the_map_is_the_callers(backends: Seen) -> None:
+    _, facts = backends
+    assert facts["map size"] == 2**25
+    assert facts["default map size"] == eosdb.LMDBDatabase("nowhere").map_size
+
+
+def test_without_a_configured_database_there_is_no_store(backends: Seen) -> None:
+    _, facts = backends
+    assert facts["none"] == [None, None]
+
+
+def _of_classes(world: World) -> Any:
+    """Return what EOS's classes, and tools that look at its sources, see."""
+    served = world.module("core.databaseabc")
+    data = world.module("core.dataabc")
+    made = (served.DatabaseABC, served.DatabaseBackendABC, served.DatabaseRecordProtocolMixin)
+    measurement = world.fresh()
+    alien = world.forecast().record_class()(date_time=NOON)
+    with pytest.raises(TypeError, match="does not belong here"):
+        world.do(measurement.insert_by_datetime(alien))
+    facts = {
+        "pickled": [pickle.loads(pickle.dumps(each)) is each for each in made],
+        "source": "def fill(" in inspect.getsource(served),
+        "documented": bool(inspect.getdoc(served)),
+        "file": Path(inspect.getsourcefile(data) or "").name,
+        "frame": "to_dataframe" in vars(data.DataSequence),
+        "trusted": record_class._base(measurement.record_class()) is data.DataRecord,
+        "sparse": measurement.db_compact_sparse_first,
+    }
+    reloaded = importlib.reload(served)
+    facts["reloaded"] = reloaded.DatabaseABC is not made[0]
+    return facts
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_what_is_served_can_be_pickled_looked_up_and_reloaded(tmp_path: Path, flavour: str) -> None:
+    facts = StandIn.build(tmp_path, flavour).run(_of_classes)
+    assert facts == {
+        "pickled": [True] * 3,
+        "source": True,
+        "documented": True,
+        "file": "dataabc.py",
+        "frame": False,
+        "trusted": True,
+        "sparse": True,
+        "reloaded": True,
+    }
