@@ -19,6 +19,10 @@ NOON = eosdb.to_datetime("2026-01-01T12:00:00Z")
 Seen = tuple[StandIn, dict[str, Any]]
 
 
+def _name(found: Any) -> str:
+    return type(found).__name__
+
+
 def _of_backends(world: World) -> Any:
     """Return what is to be known of the backends, one after the other."""
     facts: dict[str, Any] = {}
@@ -55,11 +59,21 @@ def _of_backends(world: World) -> Any:
         backend.open(namespace="Measurement")
     facts["told"] = [line.split("'")[1] for line in told if " keeps the records of " in line]
     settings.provider = "LMDB"
+    facts["changed"] = [_name(database.native_store), _name(database.blocking)]
+    settings.provider = "SQLite"
+    world.do(database.open())
+    world.do(database.close())
+    facts["closed"] = [_name(database.native_store), _name(database.blocking)]
+    settings.provider = "LMDB"
     lmdb = world.module("core.database").LMDBDatabase
     lmdb.reset_instance()
     facts["map size"] = lmdb(map_size=2**25).map_size
     lmdb.reset_instance()
-    facts["default map size"] = lmdb().map_size
+    backend = lmdb()
+    facts["default map size"] = backend.map_size
+    backend.open()
+    store = backend.native_store
+    facts["made again"] = [lmdb() is backend, store.is_open]
     settings.provider = None
     facts["none"] = [database.native_store, database.blocking]
     return facts
@@ -112,6 +126,22 @@ def test_the_size_of_the_map_is_the_callers(backends: Seen) -> None:
     _, facts = backends
     assert facts["map size"] == 2**25
     assert facts["default map size"] == eosdb.LMDBDatabase("nowhere").map_size
+
+
+def test_making_a_backend_again_closes_its_store(backends: Seen) -> None:
+    """Whoever holds the store still would keep the file open."""
+    _, facts = backends
+    assert facts["made again"] == [True, False]
+
+
+def test_only_the_configured_database_is_used_and_only_if_it_is_open(backends: Seen) -> None:
+    """The asynchronous EOS opens or changes it by a coroutine, which no property can await."""
+    eos, facts = backends
+    if eos.flavour == "asynchronous":
+        assert facts["changed"] == facts["closed"] == ["NoneType", "NoneType"]
+    else:
+        assert facts["changed"] == ["Store", "LMDBDatabase"]
+        assert facts["closed"] == ["Store", "SQLiteDatabase"]
 
 
 def test_without_a_configured_database_there_is_no_store(backends: Seen) -> None:
