@@ -19,6 +19,15 @@ NOON = eosdb.to_datetime("2026-01-01T12:00:00Z")
 Seen = tuple[StandIn, dict[str, Any]]
 
 
+class _Foreign:
+    """A backend that is none of ours, as in EOS's own tests."""
+
+    is_open = True
+
+    def provider_id(self) -> str:
+        return "LMDB"
+
+
 def _name(found: Any) -> str:
     return type(found).__name__
 
@@ -74,6 +83,9 @@ def _of_backends(world: World) -> Any:
     backend.open()
     store = backend.native_store
     facts["made again"] = [lmdb() is backend, store.is_open]
+    own, database._db = database._db, _Foreign()
+    facts["foreign"] = [hasattr(database, "native_store"), database.blocking]
+    database._db = own
     settings.provider = None
     facts["none"] = [database.native_store, database.blocking]
     return facts
@@ -142,6 +154,11 @@ def test_only_the_configured_database_is_used_and_only_if_it_is_open(backends: S
     else:
         assert facts["changed"] == ["Store", "LMDBDatabase"]
         assert facts["closed"] == ["Store", "SQLiteDatabase"]
+
+
+def test_a_backend_of_others_is_used_by_its_methods(backends: Seen) -> None:
+    _, facts = backends
+    assert facts["foreign"] == [False, None]
 
 
 def test_without_a_configured_database_there_is_no_store(backends: Seen) -> None:
