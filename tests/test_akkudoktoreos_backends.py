@@ -175,11 +175,17 @@ def _of_classes(world: World) -> Any:
     alien = world.forecast().record_class()(date_time=NOON)
     with pytest.raises(TypeError, match="does not belong here"):
         world.do(measurement.insert_by_datetime(alien))
+    nothing = dict.fromkeys(served.DatabaseABC.__abstractmethods__)
+    database = type("Database", (served.DatabaseABC,), nothing)()
+    database.settings = database.data_folder = None  # to no effect
     facts = {
+        "settings": database.settings is world.config.database,
+        "folder": database.data_folder == world.data,
         "pickled": [pickle.loads(pickle.dumps(each)) is each for each in made],
         "source": "def fill(" in inspect.getsource(served),
         "documented": bool(inspect.getdoc(served)),
         "file": Path(inspect.getsourcefile(data) or "").name,
+        "loader": Path(data.__loader__.get_filename()).name,
         "frame": "to_dataframe" in vars(data.DataSequence),
         "trusted": record_class._base(measurement.record_class()) is data.DataRecord,
         "sparse": measurement.db_compact_sparse_first,
@@ -193,10 +199,13 @@ def _of_classes(world: World) -> Any:
 def test_what_is_served_can_be_pickled_looked_up_and_reloaded(tmp_path: Path, flavour: str) -> None:
     facts = StandIn.build(tmp_path, flavour).run(_of_classes)
     assert facts == {
+        "settings": True,
+        "folder": True,
         "pickled": [True] * 3,
         "source": True,
         "documented": True,
         "file": "dataabc.py",
+        "loader": "dataabc.py",
         "frame": False,
         "trusted": True,
         "sparse": True,

@@ -6,7 +6,8 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from eos_stand_in.world import StandIn, World
+import pytest
+from eos_stand_in.world import FLAVOURS, StandIn, World
 
 import eosdb
 
@@ -41,3 +42,39 @@ def _insert_at_the_same_time(world: World) -> Any:
 def test_two_tasks_may_insert_in_the_same_second(tmp_path: Path) -> None:
     done = StandIn.build(tmp_path, "asynchronous").run(_insert_at_the_same_time)
     assert done == [{"m": 1.0, "g": 2.0}]
+
+
+def _use_what_cannot_be_opened(world: World) -> Any:
+    world.do(world.database.close())
+    folder = world.data / "file"
+    folder.touch()
+    world.config.general.data_folder_path = folder
+    measurement = world.fresh()
+    told = []
+    for use in (measurement.save, measurement.load):
+        with pytest.raises(eosdb.EosdbError) as caught:
+            world.do(use())
+        told.append(str(caught.value))
+    return told
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_a_database_that_cannot_be_opened_is_not_taken_for_none(
+    tmp_path: Path, flavour: str
+) -> None:
+    """The synchronous EOS says of it that it is not open, and goes on without."""
+    told = StandIn.build(tmp_path, flavour).run(_use_what_cannot_be_opened)
+    assert [str(tmp_path / "data" / "file") in message for message in told] == [True, True]
+
+
+def _load_what_is_in_memory(world: World) -> Any:
+    world.config.database.provider = None
+    measurement = world.fresh()
+    world.insert(measurement, [{"date_time": NOON, "m": 1.0}])
+    return [bool(world.do(measurement.load())), len(measurement.records)]
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_without_a_database_nothing_is_loaded(tmp_path: Path, flavour: str) -> None:
+    """By this, EOS reads its JSON file instead."""
+    assert StandIn.build(tmp_path, flavour).run(_load_what_is_in_memory) == [False, 1]

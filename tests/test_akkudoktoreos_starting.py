@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.machinery
 import json
 import sys
@@ -15,6 +16,7 @@ from eos_stand_in.world import StandIn
 
 import eosdb.akkudoktoreos
 from eosdb.akkudoktoreos import flavour, program, pytest_plugin
+from eosdb.akkudoktoreos.importing import Finder
 
 RUNNER = ("-m", "eosdb.akkudoktoreos")
 
@@ -60,6 +62,41 @@ def test_the_jobs_of_the_server_are_not_to_be_imported_before(
     assert sys.meta_path == before
 
 
+class _Maker:
+    """A finder whose loader has modules of its own making."""
+
+    def __init__(self) -> None:
+        self.module = ModuleType("made_elsewhere")
+
+    def find_spec(self, name: str, _path: Any, _target: Any = None) -> Any:
+        if name == self.module.__name__:
+            return importlib.machinery.ModuleSpec(name, self)  # type: ignore[arg-type]
+        return None
+
+    def create_module(self, _spec: Any) -> ModuleType:
+        return self.module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__dict__["value"] = 1
+
+
+def test_a_module_is_changed_after_its_own_loader_has_made_and_run_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    maker = _Maker()
+
+    def change(module: ModuleType) -> None:
+        module.__dict__["value"] += 1
+
+    finder = Finder({}, {"made_elsewhere": change})
+    # Python passes over what is no finder.
+    monkeypatch.setattr(sys, "meta_path", [finder, object(), maker])
+    module = importlib.import_module("made_elsewhere")
+    monkeypatch.delitem(sys.modules, "made_elsewhere")
+    assert module is maker.module
+    assert module.value == 2
+
+
 # What is run
 
 
@@ -102,8 +139,8 @@ def test_a_module_is_named_in_full() -> None:
 AGAIN = """\
 import json, subprocess, sys
 import akkudoktoreos.core.databaseabc as served
-print(json.dumps([served.__spec__.origin, sys.path]), flush=True)
-if not sys.argv[1:]:
+print(json.dumps([served.__spec__.origin, sys.argv[1:], sys.path]), flush=True)
+if "no more" not in sys.argv:
     subprocess.run([sys.executable, sys.argv[0], "no more"], check=True)
 """
 
@@ -114,9 +151,18 @@ def test_a_safe_path_stays_as_it_is(monkeypatch: pytest.MonkeyPatch, one: StandI
     one.data.mkdir()
     (one.data / "start.py").write_text(AGAIN)
     plain = one.python("start.py", "no more")
-    ours = one.python(*RUNNER, "start.py")
-    (_, path), *told = map(json.loads, [*plain.stdout.splitlines(), *ours.stdout.splitlines()])
-    assert (told, ours.stderr) == ([["eosdb", path]] * 2, "")
+    ours = one.python(*RUNNER, "start.py", "once more")
+    (_, _, path), *told = map(json.loads, [*plain.stdout.splitlines(), *ours.stdout.splitlines()])
+    assert ours.stderr == ""
+    assert told == [["eosdb", ["once more"], path], ["eosdb", ["no more"], path]]
+
+
+def test_a_script_that_is_linked_to_has_its_own_folder_on_the_path(one: StandIn) -> None:
+    (one.data / "links").mkdir(parents=True)
+    (one.data / "start.py").write_text(AGAIN)
+    (one.data / "links" / "linked.py").symlink_to("../start.py")
+    done = one.python(*RUNNER, "links/linked.py", "no more")
+    assert json.loads(done.stdout)[2][0] == str(one.data.resolve())
 
 
 # The plugin

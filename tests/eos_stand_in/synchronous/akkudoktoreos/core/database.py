@@ -50,7 +50,10 @@ class Database(_Delegating, DatabaseABC, SingletonMixin):
 
     @property
     def is_open(self) -> bool:
-        return self.config.database.provider is not None and self._database().is_open
+        try:
+            return self._database().is_open
+        except Exception:  # noqa: BLE001  # whatever it is
+            return False
 
     @property
     def storage_path(self) -> Any:
