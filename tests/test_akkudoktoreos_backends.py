@@ -7,13 +7,16 @@ import inspect
 import logging
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+import upstream_format
 from eos_stand_in.world import FLAVOURS, StandIn, World
 
 import eosdb
+import eosdb.akkudoktoreos
 from eosdb import record_class
+from eosdb.akkudoktoreos import findings, flavour
 
 NOON = eosdb.to_datetime("2026-01-01T12:00:00Z")
 Seen = tuple[StandIn, dict[str, Any]]
@@ -195,9 +198,9 @@ def _of_classes(world: World) -> Any:
     return facts
 
 
-@pytest.mark.parametrize("flavour", FLAVOURS)
-def test_what_is_served_can_be_pickled_looked_up_and_reloaded(tmp_path: Path, flavour: str) -> None:
-    facts = StandIn.build(tmp_path, flavour).run(_of_classes)
+@pytest.mark.parametrize("kind", FLAVOURS)
+def test_what_is_served_can_be_pickled_looked_up_and_reloaded(tmp_path: Path, kind: str) -> None:
+    facts = StandIn.build(tmp_path, kind).run(_of_classes)
     assert facts == {
         "settings": True,
         "folder": True,
@@ -211,3 +214,42 @@ def test_what_is_served_can_be_pickled_looked_up_and_reloaded(tmp_path: Path, fl
         "sparse": True,
         "reloaded": True,
     }
+
+
+def test_only_measurements_are_not_to_lie_in_the_future(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Forecasts do; and of a namespace without records, unreadable metadata are told."""
+    value = upstream_format.pack({"date_time": NOON}, 0)
+    rows = [(b"99980101T000000Z", value), (b"99990101T000000Z", value)]
+    with eosdb.LMDBDatabase(tmp_path) as database:
+        for namespace in ("Forecast", "Measurement"):
+            database.save_records(rows, namespace=namespace)
+        database.set_metadata(b"no metadata", namespace="Empty")
+        with caplog.at_level(logging.INFO, "eosdb"):
+            findings.tell(database, flavour.Flavour(tmp_path, is_asynchronous=False))
+        problems = eosdb.akkudoktoreos.look(database).problems
+    assert [problem.split(":")[0] for problem in problems] == ["Empty", "Measurement"]
+    assert caplog.messages[0].endswith(": 3 namespaces")
+
+
+class _Theirs:
+    """A database that is none of EOS's, as its tests have them."""
+
+    is_open = True
+
+
+def _of_a_foreign_database(world: World) -> Any:
+    measurement = type(world.fresh())
+
+    class Kept(measurement):  # type: ignore[misc, valid-type]
+        database: ClassVar[Any] = _Theirs()
+
+    world.config.database.provider = None
+    kept = Kept()
+    return [kept.db_enabled, kept._db_must_open]
+
+
+def test_a_database_that_is_none_of_eos_is_not_opened(tmp_path: Path) -> None:
+    eos = StandIn.build(tmp_path, "asynchronous")
+    assert eos.run(_of_a_foreign_database) == [True, False]

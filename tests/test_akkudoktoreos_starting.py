@@ -131,6 +131,20 @@ def test_a_module_may_import_its_neighbours_by_relative_names(
     assert namespace["NAME"] == "house_of_cards.neighbour"
 
 
+def test_of_a_package_its_main_module_is_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    package = tmp_path / "castle_in_the_air"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(eosdb.errors.InvalidArgumentError, match=r"castle_in_the_air\.__main__"):
+        program.find("castle_in_the_air", is_module=True)
+    (package / "__main__.py").write_text("")
+    importlib.invalidate_caches()
+    assert program.find("castle_in_the_air", is_module=True).file == str(package / "__main__.py")
+
+
 def test_a_module_is_named_in_full() -> None:
     with pytest.raises(eosdb.errors.InvalidArgumentError, match="named in full"):
         program.find(".server", is_module=True)
