@@ -27,7 +27,7 @@ def install(*, mend: bool = True) -> Flavour:
     The module `akkudoktoreos.core.databaseabc` is served by eosdb, its backend for LMDB replaced by
     ours (same files), and `DataSequence`, from which the measurements and all predictions are
     derived, gets our readers. Keys that the setting `measurement` names as meter readings
-    (`*_emr_keys`) are compacted as meters. Calling it twice is no error.
+    (`*_emr_keys`) are compacted as meters. Calling it again is no error, and changes nothing.
 
     Args:
         mend: Whether to replace methods of EOS's `DataSequence` that lose or distort data:
@@ -48,21 +48,17 @@ def install(*, mend: bool = True) -> Flavour:
     for finder in sys.meta_path:
         if isinstance(finder, Finder):
             return flavour
-    begun = [
-        name
-        for name in (DATABASEABC, "akkudoktoreos.core.database", "akkudoktoreos.core.dataabc")
-        if name in sys.modules
-    ]
-    if begun:
-        raise UnknownEosError(
-            f"'{begun[0]}' was imported already: call eosdb.akkudoktoreos.install() before you "
-            "import anything of akkudoktoreos"
-        )
     changed = {
         "akkudoktoreos.core.database": additions.to_database(flavour),
         "akkudoktoreos.core.dataabc": additions.to_dataabc(flavour, mend=mend),
     }
     if mend and not flavour.is_asynchronous:
         changed["akkudoktoreos.server.retentionmanager"] = additions.to_retentionmanager
+    begun = [name for name in (DATABASEABC, *changed) if name in sys.modules]
+    if begun:
+        raise UnknownEosError(
+            f"'{begun[0]}' was imported already: call eosdb.akkudoktoreos.install() before you "
+            "import anything of akkudoktoreos"
+        )
     sys.meta_path.insert(0, Finder({DATABASEABC: served.fill(flavour)}, changed))
     return flavour

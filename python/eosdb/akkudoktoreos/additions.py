@@ -203,11 +203,15 @@ async def _load_asynchronously(self: Any) -> bool:
 # ---- akkudoktoreos.server.retentionmanager -----------------------------------------------------
 
 
+_COMPACTION_INTERVALS = ("database/compaction_interval_sec", "database/compact_interval_sec")
+"""The setting that says how often to compact, and what EOS took for its name."""
+
+
 def to_retentionmanager(module: ModuleType) -> None:
     """Have the regular jobs of the synchronous EOS run.
 
-    Its server registers one by the name of a setting that does not exist, whereupon no job ever
-    runs, be it saving; and what it registers to compact only saves.
+    What its server registers to compact only saves; and before the release 0.3.0 it does so by the
+    name of a setting that does not exist, whereupon no job ever runs, be it saving.
 
     Args:
         module: The module `retentionmanager`.
@@ -219,8 +223,8 @@ def to_retentionmanager(module: ModuleType) -> None:
     def mended(
         self: Any, name: str, func: Callable[[], Any], *, interval_attr: str, **options: Any
     ) -> None:
-        if interval_attr == "database/compact_interval_sec":
-            interval_attr, func = "database/compaction_interval_sec", _compact
+        if interval_attr in _COMPACTION_INTERVALS:
+            interval_attr, func = _COMPACTION_INTERVALS[0], _compact
         register(self, name, func, interval_attr=interval_attr, **options)
 
     manager.register = mended

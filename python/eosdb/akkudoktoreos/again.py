@@ -5,8 +5,9 @@ import os
 import sys
 
 if __name__ == "__main__":
-    # The folder of this file, where `python -m` has the present one.
-    sys.path[0] = ""
+    if not sys.flags.safe_path:
+        # The folder of this file, where `python -m` has the present one.
+        sys.path[0] = ""
     from eosdb.akkudoktoreos.command_line import RUNS, main
 
     sys.exit(main([*json.loads(os.environ[RUNS]), *sys.argv[1:]]))

@@ -8,7 +8,6 @@ main module by the name in its `__spec__`, which is that of `spawned.py`.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import sys
@@ -96,7 +95,7 @@ def main(arguments: list[str]) -> int:
     except InvalidArgumentError as error:
         sys.stderr.write(f"eosdb: {error}\n\n{_USAGE}")
         return 2
-    if not command.is_module:
+    if not command.is_module and not sys.flags.safe_path:
         sys.path[0] = str(Path(command.program).resolve().parent)
     try:
         install(mend=command.mend)
@@ -107,6 +106,5 @@ def main(arguments: list[str]) -> int:
     os.environ[RUNS] = json.dumps(arguments[: len(arguments) - len(command.arguments)])
     sys.argv = [str(Path(__file__).with_name("again.py")), *command.arguments]
     sys.modules["__main__"] = module = ModuleType("__main__")
-    module.__spec__ = importlib.util.find_spec("eosdb.akkudoktoreos.spawned")
     execute(program, vars(module))
     return 0

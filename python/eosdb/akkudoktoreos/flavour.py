@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import ast
-import importlib.machinery
+import importlib.util
 import inspect
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +49,7 @@ def find() -> Flavour:
         MissingDependencyError: If there is none.
         UnknownEosError: If its database layer offers what ours does not.
     """
-    spec = importlib.machinery.PathFinder.find_spec("akkudoktoreos", sys.path)
+    spec = importlib.util.find_spec("akkudoktoreos")  # of a package, which imports nothing
     locations = list(spec.submodule_search_locations or []) if spec is not None else []
     if not locations:
         raise MissingDependencyError(

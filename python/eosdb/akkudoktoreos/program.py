@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -47,11 +48,14 @@ def find(name: str, *, is_module: bool) -> Program:
         hint = "" if is_path else ": a module has -m in front of its name"
         raise InvalidArgumentError(f"'{name}': {error.strerror}{hint}") from error
     file = str(Path(name).absolute())
-    return Program(compile(source, file, "exec"), file, "")
+    # The program has no `from __future__` of ours.
+    return Program(compile(source, file, "exec", dont_inherit=True), file, "")
 
 
 def _module(name: str) -> Program:
     full_name = name
+    if name.startswith("."):
+        raise InvalidArgumentError(f"'{name}': a module to run is named in full")
     try:
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.submodule_search_locations is not None:
@@ -67,6 +71,21 @@ def _module(name: str) -> Program:
     return Program(loader.get_code(spec.name), str(spec.origin), spec.parent or "")
 
 
+class _MainSpec(ModuleSpec):
+    """By its name, processes that are spawned find their main module; the package is the program's.
+
+    Python warns of relative imports in a module whose `__package__` is another than its spec says.
+    """
+
+    def __init__(self, package: str) -> None:
+        super().__init__("eosdb.akkudoktoreos.spawned", None)
+        self._package = package
+
+    @property
+    def parent(self) -> str:
+        return self._package
+
+
 def execute(program: Program, namespace: dict[str, Any]) -> None:
     """Run a program as `python` does.
 
@@ -74,5 +93,7 @@ def execute(program: Program, namespace: dict[str, Any]) -> None:
         program: The program.
         namespace: The names of the main module, `__name__` among them; it gets the program's.
     """
-    namespace.update(__file__=program.file, __package__=program.package)
+    namespace.update(
+        __file__=program.file, __package__=program.package, __spec__=_MainSpec(program.package)
+    )
     exec(program.code, namespace)  # noqa: S102  # this is what it is for

@@ -12,7 +12,7 @@ import pytest
 from ..errors import EosdbError
 from . import install
 
-__all__ = ["pytest_load_initial_conftests"]
+__all__ = ["pytest_configure", "pytest_load_initial_conftests"]
 
 
 def pytest_load_initial_conftests() -> None:
@@ -25,3 +25,12 @@ def pytest_load_initial_conftests() -> None:
         install()
     except EosdbError as error:
         raise pytest.UsageError(f"eosdb: {error}") from error
+
+
+def pytest_configure() -> None:
+    """Install eosdb where a conftest names this plugin, for which the other hook is too late.
+
+    Raises:
+        pytest.UsageError: As there, or if the conftest has imported EOS already.
+    """
+    pytest_load_initial_conftests()

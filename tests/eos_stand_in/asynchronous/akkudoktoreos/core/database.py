@@ -8,11 +8,23 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from akkudoktoreos.core.backends import METHODS, DatabaseCommonSettings, LMDBDatabase
+from akkudoktoreos.core.backends import (
+    METHODS,
+    DatabaseCommonSettings,
+    LMDBDatabase,
+    SQLiteDatabase,
+)
 from akkudoktoreos.core.coreabc import ConfigMixin, SingletonMixin
 from akkudoktoreos.core.databaseabc import DatabaseBackendABC
 
-__all__ = ["Database", "DatabaseBackendABC", "DatabaseCommonSettings", "LMDBDatabase", "NoDB"]
+__all__ = [
+    "Database",
+    "DatabaseBackendABC",
+    "DatabaseCommonSettings",
+    "LMDBDatabase",
+    "NoDB",
+    "SQLiteDatabase",
+]
 
 
 def _nothing(_self: Any, *_args: Any, **_options: Any) -> None: ...
@@ -46,7 +58,7 @@ class Database(_Delegating, ConfigMixin, SingletonMixin):
         provider = self.config.database.provider or "NoDB"
         if self._db.provider_id() != provider:
             self._db.close()
-            self._db = LMDBDatabase() if provider == "LMDB" else NoDB()
+            self._db = {"LMDB": LMDBDatabase, "SQLite": SQLiteDatabase}.get(provider, NoDB)()
         if not self._db.is_open or namespace is not None:
             # An open backend makes the namespace ready, no more.
             await asyncio.to_thread(self._db.open, namespace=namespace)

@@ -1,4 +1,4 @@
-"""The database settings, and a plain backend, which both kinds of EOS have in common."""
+"""The database settings, and plain backends, which both kinds of EOS have in common."""
 
 # mypy: ignore-errors
 
@@ -34,6 +34,10 @@ class LMDBDatabase(DatabaseBackendABC):
 
     env: Any = None
 
+    def __init__(self, map_size: int = 2**26, **options: Any) -> None:
+        super().__init__(**options)
+        self.map_size = map_size
+
     @property
     def is_open(self) -> bool:
         return self.env is not None
@@ -45,7 +49,7 @@ class LMDBDatabase(DatabaseBackendABC):
         if self.env is None:
             folder = self.config.general.data_folder_path / "db" / "lmdbdatabase"
             folder.mkdir(parents=True, exist_ok=True)
-            self.env = lmdb.open(str(folder), map_size=2**26, max_dbs=8)
+            self.env = lmdb.open(str(folder), map_size=self.map_size, max_dbs=8)
 
     def close(self) -> None:
         if self.env is not None:
@@ -59,3 +63,10 @@ class LMDBDatabase(DatabaseBackendABC):
     def iterate_records(self, namespace: str) -> Iterator[tuple[bytes, bytes]]:
         with self.env.begin(db=self.env.open_db(namespace.encode())) as transaction:
             yield from [(k, v) for k, v in transaction.cursor() if k != b"__metadata__"]
+
+
+class SQLiteDatabase(DatabaseBackendABC):
+    """Only its name, which is what eosdb puts its own backend under."""
+
+    def provider_id(self) -> str:
+        return "SQLite"

@@ -7,11 +7,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from akkudoktoreos.core.backends import METHODS, DatabaseCommonSettings, LMDBDatabase
+from akkudoktoreos.core.backends import (
+    METHODS,
+    DatabaseCommonSettings,
+    LMDBDatabase,
+    SQLiteDatabase,
+)
 from akkudoktoreos.core.coreabc import SingletonMixin
 from akkudoktoreos.core.databaseabc import DatabaseABC, DatabaseBackendABC
 
-__all__ = ["Database", "DatabaseBackendABC", "DatabaseCommonSettings", "LMDBDatabase"]
+__all__ = [
+    "Database",
+    "DatabaseBackendABC",
+    "DatabaseCommonSettings",
+    "LMDBDatabase",
+    "SQLiteDatabase",
+]
 
 
 def _of_backend(name: str) -> Callable[..., Any]:
@@ -32,14 +43,17 @@ class Database(_Delegating, DatabaseABC, SingletonMixin):
         if provider is None:
             raise RuntimeError("there is no database configured")
         if self._db is None or self._db.provider_id() != provider:
-            self._db = LMDBDatabase()
+            self._db = {"LMDB": LMDBDatabase, "SQLite": SQLiteDatabase}[provider]()
         if not self._db.is_open:
             self._db.open()
         return self._db
 
     @property
     def is_open(self) -> bool:
-        return self.config.database.provider is not None and self._database().is_open
+        try:
+            return self._database().is_open
+        except Exception:  # noqa: BLE001  # whatever it is
+            return False
 
     @property
     def storage_path(self) -> Any:
