@@ -14,7 +14,8 @@ use pyo3::types::PyDict;
 use super::errors::exception;
 use super::record_class::{RecordClass, unpack};
 use crate::codec::gzip;
-use crate::sequence::{Handle, Index, Presence, Sequence, Slot, Storage};
+use crate::interval::Span;
+use crate::sequence::{Handle, Index, Sequence, Slot, Storage};
 
 /// The database a state works on, and how its records are made.
 pub struct Binding {
@@ -110,6 +111,28 @@ fn lock<'a, T: Send>(py: Python<'_>, mutex: &'a Mutex<T>) -> MutexGuard<'a, T> {
             Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => py.detach(|| drop(mutex.lock())),
         }
+    }
+}
+
+/// Lets others run, to be called now and then by what goes on for long while it is attached: a signal
+/// handler, and every thread that waits for the interpreter, of which one may be an event loop's.
+pub fn yield_to_others(py: Python<'_>) -> PyResult<()> {
+    py.check_signals()?;
+    py.detach(|| ());
+    Ok(())
+}
+
+/// How much goes on at a time while others wait: a few milliseconds' worth of objects on a small
+/// machine.
+pub const TURN: usize = 256;
+
+/// Lets go of what rows held, yielding to others.
+pub fn let_go(py: Python<'_>, gone: Vec<Slot<Shared>>) {
+    for (count, slot) in gone.into_iter().enumerate() {
+        if count % TURN == TURN - 1 {
+            py.detach(|| ());
+        }
+        drop(slot);
     }
 }
 
@@ -304,23 +327,22 @@ impl SequenceState {
         lock(py, self.sequence.mutex())
     }
 
-    /// Tells whether what there is at `time` is known, without waiting and without asking storage
-    /// for more than its generation.
-    pub fn knows_without_waiting(&self, py: Python<'_>, time: i64) -> PyResult<bool> {
+    /// Runs `work` on the index if what it knows of the row at `time` is all that there is to know and
+    /// the row may be changed at once; waits for nobody, and asks storage for its generation only.
+    /// `work` is told whether there is storage.
+    pub fn at_hand<T>(
+        &self,
+        py: Python<'_>,
+        time: i64,
+        work: impl FnOnce(&mut Index<Shared>, bool) -> Option<T>,
+    ) -> PyResult<Option<T>> {
         let binding = self.binding(py);
-        let Some(storage) = binding.as_ref().and_then(|binding| binding.storage.as_ref()) else {
-            return Ok(true);
-        };
-        if !self.is_storage_initialized() {
-            return Ok(false);
+        let storage = binding.as_ref().and_then(|binding| binding.storage.as_ref());
+        if storage.is_some() && !self.is_storage_initialized() {
+            return Ok(None);
         }
-        let generation = storage.generation()?;
-        let Ok(index) = self.sequence.mutex().try_lock() else { return Ok(false) };
-        Ok(index.is_current(generation)
-            && match index.rows().get(time) {
-                Some(slot) => !matches!(slot, Slot::Stored),
-                None => matches!(index.presence(time), Presence::Absent | Presence::Deleted),
-            })
+        let index = self.sequence.at_hand(storage, time)?;
+        Ok(index.and_then(|mut index| work(&mut index, storage.is_some())))
     }
 
     /// The object of the row at `time` if it exists and nobody changed storage since; without
@@ -332,7 +354,8 @@ impl SequenceState {
         let index = self.lock(py);
         Ok(match index.rows().get(time) {
             Some(Slot::Live(record))
-                if generation.is_none_or(|generation| index.is_current(generation)) =>
+                if generation.is_none_or(|generation| index.is_current(generation))
+                    && !index.is_being_rewritten(Span::at(time)) =>
             {
                 Some(record.clone_ref(py))
             }

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from datetime import datetime
 from typing import Any
 
 from ..datetimes import DateTime
 from ..sequence_model import SequenceModel
 from ..sequence_operations import SequenceOperations
-from .blocking import BlockingSequence, asynchronous, run
+from .at_hand import at_hand
+from .blocking import asynchronous
 from .mixin import DatabaseRecordProtocolMixin
 
 __all__ = ["DataSequence"]
@@ -64,23 +64,16 @@ class DataSequence(SequenceModel, DatabaseRecordProtocolMixin[Any]):
 
     # Lookups
 
-    get_by_datetime = asynchronous(SequenceOperations.get_by_datetime)
+    get_by_datetime = at_hand(SequenceOperations.get_by_datetime)
     get_nearest_by_datetime = asynchronous(SequenceOperations.get_nearest_by_datetime)
 
     # Changes
 
-    insert_by_datetime = asynchronous(SequenceOperations.insert_by_datetime)
+    insert_by_datetime = at_hand(SequenceOperations.insert_by_datetime)
+    update_value = at_hand(SequenceOperations.update_value)
     key_from_lists = asynchronous(SequenceOperations.key_from_lists)
     delete_by_datetime = asynchronous(SequenceOperations.delete_by_datetime)
     key_delete_by_datetime = asynchronous(SequenceOperations.key_delete_by_datetime)
-
-    async def update_value(self, date: datetime, *args: Any, **values: Any) -> None:  # noqa: D102  # as above
-        if self._db_is_at_hand(date):
-            BlockingSequence(self).update_value(date, *args, **values)
-        else:
-            await run(SequenceOperations.update_value, self, date, *args, **values)
-
-    update_value.__doc__ = SequenceOperations.update_value.__doc__
 
     # Storage
 
