@@ -7,7 +7,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::errors::is_damage;
-use super::state::{SequenceState, TURN, report, yield_to_others};
+use super::state::{SequenceState, report};
+use super::turns::{TURN, yield_to_others};
 use crate::codec::{gzip, in_shares};
 use crate::interval::Span;
 use crate::sequence::Slot;

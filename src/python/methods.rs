@@ -5,13 +5,15 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
+use super::at_hand;
 use super::datetime;
 use super::errors::is_damage;
 use super::iterator::RecordIterator;
 use super::save;
-use super::state::{Record, SequenceState, Shared, let_go, report};
+use super::state::{Record, SequenceState, Shared, report};
+use super::turns::let_go;
 use crate::interval::Span;
-use crate::sequence::{Index, Mark, Phase, Presence, Sequence, Slot};
+use crate::sequence::{Index, Mark, Phase, Presence, Sequence};
 
 type Timestamp<'py> = Bound<'py, PyAny>;
 
@@ -50,20 +52,7 @@ impl SequenceState {
     /// Return the record at the instant `target`, or None; NotImplemented if that cannot be told
     /// without reading or waiting.
     fn get_at_hand<'py>(&self, target: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let py = target.py();
-        let time = datetime::instant(target)?;
-        let found = self.at_hand(py, time, |index, has_storage| {
-            match index.rows().get(time) {
-                Some(Slot::Live(record)) => Some(Some(record.clone_ref(py))),
-                Some(Slot::Stored | Slot::Encoded(_)) => None,
-                None => index.lacks(time, has_storage).then_some(None),
-            }
-        })?;
-        Ok(match found {
-            Some(Some(record)) => record.into_bound(py),
-            Some(None) => py.None().into_bound(py),
-            None => py.NotImplemented().into_bound(py),
-        })
+        at_hand::get(self, target)
     }
 
     /// Return the record nearest to `target`, at most `reach` microseconds away, or None.
@@ -168,16 +157,7 @@ impl SequenceState {
 
     /// Do as `insert` and return True, if that can be done without reading or waiting.
     fn insert_at_hand(&self, record: &Bound<'_, PyAny>, mark_dirty: bool) -> PyResult<bool> {
-        let py = record.py();
-        let time = datetime::second_of_record(record)?;
-        crate::Timestamp::from_seconds(time)?;
-        let inserted = self.at_hand(py, time, |index, has_storage| {
-            index.lacks(time, has_storage).then(|| {
-                let record = Shared::new(record.clone().unbind());
-                index.insert(time, record, mark_of(mark_dirty), has_storage.then_some(false));
-            })
-        })?;
-        Ok(inserted.is_some())
+        at_hand::insert(self, record, mark_dirty)
     }
 
     /// Mark the live record at the instant of `target` to be saved; tell whether there is one.
@@ -188,9 +168,7 @@ impl SequenceState {
 
     /// Do as `mark_dirty` and return True, if that can be done without waiting.
     fn mark_dirty_at_hand(&self, target: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let time = datetime::instant(target)?;
-        let Some(mut index) = self.sequence().at_hand(None, time)? else { return Ok(false) };
-        Ok(index.mark_dirty(time))
+        at_hand::mark_dirty(self, target)
     }
 
     /// Delete the records of `[start, end)`; return how many there were.
@@ -534,7 +512,8 @@ impl SequenceState {
     }
 }
 
-fn mark_of(mark_dirty: bool) -> Mark {
+/// How a record that comes in is marked.
+pub fn mark_of(mark_dirty: bool) -> Mark {
     if mark_dirty { Mark::Put } else { Mark::Held }
 }
 

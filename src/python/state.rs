@@ -114,28 +114,6 @@ fn lock<'a, T: Send>(py: Python<'_>, mutex: &'a Mutex<T>) -> MutexGuard<'a, T> {
     }
 }
 
-/// Lets others run, to be called now and then by what goes on for long while it is attached: a signal
-/// handler, and every thread that waits for the interpreter, of which one may be an event loop's.
-pub fn yield_to_others(py: Python<'_>) -> PyResult<()> {
-    py.check_signals()?;
-    py.detach(|| ());
-    Ok(())
-}
-
-/// How much goes on at a time while others wait: a few milliseconds' worth of objects on a small
-/// machine.
-pub const TURN: usize = 256;
-
-/// Lets go of what rows held, yielding to others.
-pub fn let_go(py: Python<'_>, gone: Vec<Slot<Shared>>) {
-    for (count, slot) in gone.into_iter().enumerate() {
-        if count % TURN == TURN - 1 {
-            py.detach(|| ());
-        }
-        drop(slot);
-    }
-}
-
 /// How many references an object has, and the few that counting makes.
 fn references(py: Python<'_>, object: &Record) -> PyResult<usize> {
     static COUNT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -325,24 +303,6 @@ impl SequenceState {
     /// The index, locked; waits detached.
     pub fn lock<'a>(&'a self, py: Python<'_>) -> MutexGuard<'a, Index<Shared>> {
         lock(py, self.sequence.mutex())
-    }
-
-    /// Runs `work` on the index if what it knows of the row at `time` is all that there is to know and
-    /// the row may be changed at once; waits for nobody, and asks storage for its generation only.
-    /// `work` is told whether there is storage.
-    pub fn at_hand<T>(
-        &self,
-        py: Python<'_>,
-        time: i64,
-        work: impl FnOnce(&mut Index<Shared>, bool) -> Option<T>,
-    ) -> PyResult<Option<T>> {
-        let binding = self.binding(py);
-        let storage = binding.as_ref().and_then(|binding| binding.storage.as_ref());
-        if storage.is_some() && !self.is_storage_initialized() {
-            return Ok(None);
-        }
-        let index = self.sequence.at_hand(storage, time)?;
-        Ok(index.and_then(|mut index| work(&mut index, storage.is_some())))
     }
 
     /// The object of the row at `time` if it exists and nobody changed storage since; without

@@ -10,7 +10,7 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
-use super::state::{TURN, yield_to_others};
+use super::turns::{TURN, yield_to_others};
 use crate::codec::gzip;
 use crate::error::{Error, Result};
 use crate::store::{

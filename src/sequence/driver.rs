@@ -334,11 +334,7 @@ impl<R: Handle> Sequence<R> {
     ///
     /// # Errors
     /// Those of [`Sequence::load`].
-    pub fn delete(
-        &self,
-        storage: Option<&Storage>,
-        span: Span,
-    ) -> Result<(usize, Vec<Slot<R>>)> {
+    pub fn delete(&self, storage: Option<&Storage>, span: Span) -> Result<(usize, Vec<Slot<R>>)> {
         loop {
             self.load(storage, span)?;
             let mut index = self.lock_settled(span);

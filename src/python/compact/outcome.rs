@@ -14,7 +14,8 @@ use crate::python::columns::Columns;
 use crate::python::datetime::timestamp;
 use crate::python::errors::exception;
 use crate::python::record_class::RecordClass;
-use crate::python::state::{Binding, SequenceState, Shared, yield_to_others};
+use crate::python::state::{Binding, SequenceState, Shared};
+use crate::python::turns::yield_to_others;
 use crate::retention::Replacement;
 use crate::series::{Cell, Place};
 
