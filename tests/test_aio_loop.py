@@ -133,6 +133,7 @@ def test_what_is_looked_up_at_its_second_is_at_hand_like_any_other() -> None:
 
 # ---- long work in threads -----------------------------------------------------------------------
 
+
 class Watch:
     """A thread of Python that would go on all the time, and sees for how long it could not.
 
@@ -249,7 +250,9 @@ class CountingDatabase(CoroutineDatabase):
         super().__init__()
         self.taken = self.running = 0
 
-    async def iterate_records(self, *args: Any, **options: Any) -> AsyncIterator[tuple[bytes, bytes]]:
+    async def iterate_records(
+        self, *args: Any, **options: Any
+    ) -> AsyncIterator[tuple[bytes, bytes]]:
         self.running += 1
         try:
             async for row in super().iterate_records(*args, **options):
@@ -281,7 +284,7 @@ def test_no_more_is_taken_from_an_asynchronous_database_than_is_needed() -> None
     run(main())
 
 
-# ---- many calls at once ---------------------------------------------------------------------------
+# ---- many calls at once -------------------------------------------------------------------------
 
 
 class AtWork:
@@ -338,7 +341,7 @@ def test_a_call_that_a_turn_waits_for_needs_no_turn(tmp_path: Path) -> None:
             async def count() -> int:
                 return await House(database=database).db_count_records()
 
-            def progress(done: int, total: int) -> None:
+            def progress(*_: int) -> None:
                 met.wait()
                 assert asyncio.run_coroutine_threadsafe(count(), loop).result() == 24
 

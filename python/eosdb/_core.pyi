@@ -206,7 +206,7 @@ class SequenceState:
         """Return the record at the instant `target`, or None."""
 
     def get_at_hand(self, target: object) -> Any:
-        """Return the record at `target`, or None; NotImplemented if that takes reading or waiting."""
+        """Return the record at `target`, or None; NotImplemented if that would read or wait."""
 
     def nearest(self, target: object, reach: int | None) -> Any | None:
         """Return the record nearest to `target`, at most `reach` microseconds away, or None."""

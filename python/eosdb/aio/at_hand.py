@@ -11,7 +11,7 @@ from .._core import enter, timestamp_of
 from ..timestamps import DatabaseTimestamp, DatabaseTimeWindowType
 from .blocking import BlockingSequence, run
 
-__all__ = ["at_hand"]
+__all__ = ["at_hand", "do_at_hand"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,30 +48,47 @@ class _SequenceAtHand(BlockingSequence):
             raise _NotAtHandError
 
 
-def at_hand(
-    method: Callable[Concatenate[Any, P], R],
-) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]:
-    """Return a method of synchronous sequences for asynchronous ones, which has little to do.
+async def do_at_hand(
+    method: Callable[Concatenate[Any, P], R], sequence: Any, *args: P.args, **kwargs: P.kwargs
+) -> R:
+    """Run a method of synchronous sequences for an asynchronous one; in a thread if it must be.
+
+    What it needs is mostly in memory: then it is done at once, in a fraction of a thread's time.
 
     Args:
         method: The method, a function whose first argument is the sequence. It may be begun, given
             up where it needs storage, and done again as a whole.
+        sequence: The asynchronous sequence.
+        *args: The other arguments.
+        **kwargs: The keyword arguments.
 
     Returns:
-        A coroutine function with the same arguments and docstring. What it needs is mostly in
-        memory: then it is done at once, which takes much less time than a thread does.
+        What the method returns.
     """
-    name = method.__name__
+    if not sequence._db_must_open:
+        try:
+            answer: R = getattr(_SequenceAtHand(sequence), method.__name__)(*args, **kwargs)
+        except _NotAtHandError:
+            pass
+        else:
+            return answer
+    return await run(method, sequence, *args, **kwargs)
+
+
+def at_hand(
+    method: Callable[Concatenate[Any, P], R],
+) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]:
+    """Return a method of synchronous sequences for asynchronous ones; see :func:`do_at_hand`.
+
+    Args:
+        method: The method, a function whose first argument is the sequence.
+
+    Returns:
+        A coroutine function with the same arguments and docstring.
+    """
 
     @functools.wraps(method)
     async def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        if not self._db_must_open:
-            try:
-                answer: R = getattr(_SequenceAtHand(self), name)(*args, **kwargs)
-            except _NotAtHandError:
-                pass
-            else:
-                return answer
-        return await run(method, self, *args, **kwargs)
+        return await do_at_hand(method, self, *args, **kwargs)
 
     return call

@@ -12,7 +12,14 @@ from ..sequence_base import SequenceBase
 from ..sequence_operations import SequenceOperations
 from .threads import in_thread, in_turn, result_of
 
-__all__ = ["BlockingDatabase", "BlockingSequence", "asynchronous", "in_thread_of", "is_native", "run"]
+__all__ = [
+    "BlockingDatabase",
+    "BlockingSequence",
+    "asynchronous",
+    "in_thread_of",
+    "is_native",
+    "run",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -7,8 +7,8 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from .. import damage
+from . import threads
 from .blocking import BlockingDatabase, is_native
-from .threads import in_thread, in_turn
 
 __all__ = ["repair", "verify"]
 
@@ -33,9 +33,11 @@ async def verify(
         StorageError: If there is no database, or it cannot be read at all.
         InvalidArgumentError: If the database cannot list its namespaces and none are given.
     """
-    return await _thread_for(database)(
+    in_thread = _thread_for(database)
+    report: damage.VerifyReport = await in_thread(
         damage.verify, _blocking(database), namespaces, progress=progress
     )
+    return report
 
 
 async def repair(
@@ -61,14 +63,16 @@ async def repair(
         StorageError: If there is no database, or it cannot be written.
         ConflictError: If others keep changing what is to be put aside.
     """
-    return await _thread_for(database)(
+    in_thread = _thread_for(database)
+    report: damage.RepairReport = await in_thread(
         damage.repair, _blocking(database), target, namespaces, progress=progress
     )
+    return report
 
 
 def _thread_for(database: Any) -> Callable[..., Coroutine[Any, Any, Any]]:
     is_ours = isinstance(database, (str, os.PathLike)) or is_native(database)
-    return in_turn if is_ours else in_thread
+    return threads.in_turn if is_ours else threads.in_thread
 
 
 def _blocking(database: Any) -> Any:

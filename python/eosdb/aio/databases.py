@@ -31,9 +31,7 @@ def _asynchronous(
 ) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]:
     @functools.wraps(method)
     async def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        answer: R = await in_turn(
-            getattr(self.blocking, method.__name__), *args, **kwargs
-        )
+        answer: R = await in_turn(getattr(self.blocking, method.__name__), *args, **kwargs)
         return answer
 
     return call

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator, Callable
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from ..datetimes import Duration
@@ -11,9 +12,13 @@ from ..mixin import DatabaseRecordProtocolMixin as Synchronous
 from ..protocols import T_Record
 from ..reports import CompactionReport
 from ..sequence_base import SequenceBase
-from ..timestamps import DatabaseTimestampType
+from ..timestamps import (
+    DatabaseTimestamp,
+    DatabaseTimestampType,
+    DatabaseTimeWindowType,
+)
 from . import threads
-from .at_hand import at_hand
+from .at_hand import do_at_hand
 from .blocking import BlockingDatabase, asynchronous, in_thread_of, run
 
 __all__ = ["DatabaseRecordMixin", "DatabaseRecordProtocolMixin"]
@@ -60,7 +65,18 @@ class DatabaseRecordProtocolMixin(SequenceBase[T_Record]):
 
     # ---- lookups ---------------------------------------------------------------------------
 
-    db_get_record = at_hand(Synchronous.db_get_record)
+    async def db_get_record(  # noqa: D102  # the synchronous method's docstring
+        self,
+        target_timestamp: DatabaseTimestamp | datetime,
+        *,
+        time_window: timedelta | DatabaseTimeWindowType = None,
+    ) -> T_Record | None:
+        return await do_at_hand(
+            Synchronous.db_get_record, self, target_timestamp, time_window=time_window
+        )
+
+    db_get_record.__doc__ = Synchronous.db_get_record.__doc__
+
     db_previous_timestamp = asynchronous(Synchronous.db_previous_timestamp)
     db_next_timestamp = asynchronous(Synchronous.db_next_timestamp)
     db_timestamp_range = asynchronous(Synchronous.db_timestamp_range)
@@ -82,8 +98,16 @@ class DatabaseRecordProtocolMixin(SequenceBase[T_Record]):
 
     # ---- changes ---------------------------------------------------------------------------
 
-    db_insert_record = at_hand(Synchronous.db_insert_record)
-    db_mark_dirty_record = at_hand(Synchronous.db_mark_dirty_record)
+    async def db_insert_record(self, record: T_Record, *, mark_dirty: bool = True) -> None:  # noqa: D102  # as above
+        await do_at_hand(Synchronous.db_insert_record, self, record, mark_dirty=mark_dirty)
+
+    db_insert_record.__doc__ = Synchronous.db_insert_record.__doc__
+
+    async def db_mark_dirty_record(self, record: T_Record) -> None:  # noqa: D102  # as above
+        await do_at_hand(Synchronous.db_mark_dirty_record, self, record)
+
+    db_mark_dirty_record.__doc__ = Synchronous.db_mark_dirty_record.__doc__
+
     db_delete_records = asynchronous(Synchronous.db_delete_records)
 
     # ---- loading, saving, statistics -------------------------------------------------------

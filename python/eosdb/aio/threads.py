@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import contextvars
 import functools
@@ -41,13 +42,11 @@ _THREADS: Final = _Threads()
 os.register_at_fork(after_in_child=_THREADS.start)
 
 _TURNS: Final = 8
-"""How many calls of a loop are at work at a time, of those that wait for nothing in it: with more, none
-would be done sooner, and the loop would get the interpreter less often.
+"""How many calls of a loop are at work at a time, of those that wait for nothing in it: with more,
+none would be done sooner, and the loop would get the interpreter less often.
 """
 
-_turns: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore]] = (
-    WeakKeyDictionary()
-)
+_turns: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore]] = WeakKeyDictionary()
 
 _CHECK_SECONDS: Final = 1.0
 """How often a thread looks whether the loop it waits for still runs."""
@@ -138,8 +137,8 @@ def result_of(answer: Any) -> Any:
     """Return what a call answers, from a thread; of a coroutine, what it returns in its loop.
 
     Args:
-        answer: Anything; an awaitable is awaited, and an asynchronous iterator made an iterator, for
-            this thread.
+        answer: Anything; an awaitable is awaited, and an asynchronous iterator made an iterator
+            for this thread.
 
     Raises:
         EosdbError: If the answer is to be awaited, and this thread was not sent by a loop.
@@ -165,6 +164,9 @@ def result_of(answer: Any) -> Any:
     while True:
         try:
             return future.result(_CHECK_SECONDS)
+        except concurrent.futures.CancelledError:
+            _close(answer)  # if it was before its first step
+            raise
         except TimeoutError:
             if future.done():
                 raise  # the coroutine's own
