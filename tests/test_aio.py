@@ -8,7 +8,7 @@ import inspect
 import pickle
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_type
 
 import pytest
 from aio_support import (
@@ -306,6 +306,16 @@ def test_a_plain_class_with_the_mixin(kind: str, tmp_path: Path) -> None:
             assert (await sequence.key_to_array("power_w")).tolist() == [9.0, 2.0, 3.0]
 
     run(main())
+
+
+def test_types_are_those_of_the_synchronous_methods() -> None:
+    async def main(sequence: aio.DatabaseRecordProtocolMixin[PlainReading]) -> None:
+        assert_type(await sequence.db_get_record(at(START)), PlainReading | None)
+        assert_type(await sequence.db_count_records(), int)
+        assert_type(await sequence.db_vacuum(keep_hours=1), eosdb.VacuumReport)
+        assert_type([record async for record in sequence.db_iterate_records()], list[PlainReading])
+
+    run(main(PlainHouse(None)))
 
 
 # ---- copies -----------------------------------------------------------------------------------

@@ -205,8 +205,8 @@ class SequenceState:
     def get(self, target: object) -> Any | None:
         """Return the record at the instant `target`, or None."""
 
-    def is_at_hand(self, target: object) -> bool:
-        """Tell whether the record at `target`, or that there is none, is known without reading."""
+    def get_at_hand(self, target: object) -> Any:
+        """Return the record at `target`, or None; NotImplemented if that would read or wait."""
 
     def nearest(self, target: object, reach: int | None) -> Any | None:
         """Return the record nearest to `target`, at most `reach` microseconds away, or None."""
@@ -224,8 +224,14 @@ class SequenceState:
     def insert(self, record: Any, mark_dirty: bool) -> None:
         """Add `record`; unless `mark_dirty` it is not saved."""
 
+    def insert_at_hand(self, record: Any, mark_dirty: bool) -> bool:
+        """Do as `insert` and return True, if that can be done without reading or waiting."""
+
     def mark_dirty(self, target: object) -> bool:
         """Mark the live record at `target` to be saved; tell whether there is one."""
+
+    def mark_dirty_at_hand(self, target: object) -> bool:
+        """Do as `mark_dirty` and return True, if that can be done without waiting."""
 
     def delete(self, start: object | None, end: object | None) -> int:
         """Delete the records of `[start, end)`; return how many there were."""

@@ -13,6 +13,7 @@ use super::decode::pydantic_date_time;
 use super::errors::{exception, is_damage};
 use super::record_class::{RecordClass, unpack};
 use super::state::{Binding, Record, SequenceState, Shared, fetch, report};
+use super::turns::{TURN, yield_to_others};
 use crate::interval::Span;
 use crate::sequence::{CellPlan, Gathered, PIECE, RowRead, read_rows};
 use crate::series::{Cell, Place, Selection, ZoneName};
@@ -125,7 +126,7 @@ impl Columns {
         // come first.
         let mut piece = FIRST_PIECE;
         while !rest.is_empty() {
-            py.check_signals()?;
+            yield_to_others(py)?;
             let piece_rows = &rest[..piece.min(rest.len())];
             let found = self.read_piece(py, &plan, piece_rows, gathered)?;
             let (rows, later) = rest.split_at(found.len());
@@ -165,8 +166,8 @@ impl Columns {
         }
         let mut zone = None;
         for (count, (row, record)) in plan.live.iter().enumerate() {
-            if count % PIECE == 0 {
-                py.check_signals()?;
+            if count % TURN == 0 {
+                yield_to_others(py)?;
             }
             gather_configured(py, record, gathered)?;
             for (key, column) in self.keys.iter().zip(&mut plan.columns) {
@@ -311,8 +312,8 @@ impl Columns {
         let mut objects = Vec::with_capacity(rows.len());
         let mut asked = Vec::new();
         for (count, row) in rows.iter().enumerate() {
-            if count % PIECE == 0 {
-                py.check_signals()?;
+            if count % TURN == 0 {
+                yield_to_others(py)?;
             }
             while live.next_if(|(known, _)| known < row).is_some() {}
             if let Some((_, record)) = live.next_if(|(known, _)| known == row) {
@@ -352,7 +353,7 @@ impl Columns {
         }
         let mut asked = asked.as_slice();
         while !asked.is_empty() {
-            py.check_signals()?;
+            yield_to_others(py)?;
             let piece = &asked[..asked.len().min(PIECE)];
             let wanted: Vec<usize> = piece.iter().map(|at| rows[*at]).collect();
             let pickles = self.pickles(py, &wanted)?;

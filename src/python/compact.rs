@@ -14,6 +14,7 @@ use super::columns::Columns;
 use super::errors::exception;
 use super::series::aggregation_named;
 use super::state::{SequenceState, Shared};
+use super::turns::{let_go, yield_to_others};
 use crate::interval::Span;
 use crate::retention::{Consolidation, Due, Rows, Run, Tier, implausible_from, newest_plausible};
 use crate::sequence::{Gathered, Mark, PIECE, Rewrite};
@@ -151,9 +152,10 @@ impl Compaction {
         };
         if state.has_storage(py) {
             rewrite.metadata = MetadataChange::Put(metadata);
-            state.run(py, |sequence, storage| {
-                storage.map_or(Ok(()), |storage| sequence.rewrite(storage, rewrite))
+            let gone = state.run(py, |sequence, storage| {
+                storage.map_or(Ok(Vec::new()), |storage| sequence.rewrite(storage, rewrite))
             })?;
+            let_go(py, gone);
             state.set_metadata_kept(true);
             return Ok(());
         }
@@ -173,7 +175,7 @@ impl Compaction {
             index.insert(time, record, Mark::Put, None);
         }
         drop(index);
-        drop(gone);
+        let_go(py, gone);
         Ok(())
     }
 }
@@ -255,7 +257,7 @@ impl Work {
         let known: BTreeSet<&str> = names.iter().map(String::as_str).collect();
         for times in spans {
             for piece in times.chunks(PIECE) {
-                py.check_signals()?;
+                yield_to_others(py)?;
                 let (Some(first), Some(last)) = (piece.first(), piece.last()) else { continue };
                 let gathered = Mutex::new(Gathered::default());
                 let span = Span::new(*first, last + 1);

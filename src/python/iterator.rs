@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 
 use super::errors::is_damage;
 use super::state::{SequenceState, report};
+use super::turns::{TURN, yield_to_others};
 use crate::codec::{gzip, in_shares};
 use crate::interval::Span;
 use crate::sequence::Slot;
@@ -139,8 +140,13 @@ impl RecordIterator {
         let class = binding.record_class.get();
         // Only where no Python code runs meanwhile, for which the collector would be paused too.
         let pauses = pickles.len() > FEW && class.shape().is_some();
-        let _paused = pauses.then(|| CollectorPause::begin(py)).transpose()?;
-        for (time, pickle) in pickles {
+        let mut paused = None;
+        for (count, (time, pickle)) in pickles.into_iter().enumerate() {
+            if count % TURN == 0 {
+                drop(paused.take());
+                yield_to_others(py)?;
+                paused = pauses.then(|| CollectorPause::begin(py)).transpose()?;
+            }
             let made = pickle.map_err(PyErr::from);
             let made = made.and_then(|pickle| class.decode(py, time, &pickle));
             match made {

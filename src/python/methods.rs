@@ -5,11 +5,13 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
+use super::at_hand;
 use super::datetime;
 use super::errors::is_damage;
 use super::iterator::RecordIterator;
 use super::save;
 use super::state::{Record, SequenceState, Shared, report};
+use super::turns::let_go;
 use crate::interval::Span;
 use crate::sequence::{Index, Mark, Phase, Presence, Sequence};
 
@@ -47,9 +49,10 @@ impl SequenceState {
         self.record(py, time)
     }
 
-    /// Tell whether the record at `target`, or that there is none, is known without any reading.
-    fn is_at_hand(&self, target: &Bound<'_, PyAny>) -> PyResult<bool> {
-        self.knows_without_waiting(target.py(), datetime::instant(target)?)
+    /// Return the record at the instant `target`, or None; NotImplemented if that cannot be told
+    /// without reading or waiting.
+    fn get_at_hand<'py>(&self, target: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        at_hand::get(self, target)
     }
 
     /// Return the record nearest to `target`, at most `reach` microseconds away, or None.
@@ -140,7 +143,7 @@ impl SequenceState {
     fn insert(&self, record: &Bound<'_, PyAny>, mark_dirty: bool) -> PyResult<()> {
         let py = record.py();
         let time = datetime::second_of_record(record)?;
-        let mark = if mark_dirty { Mark::Put } else { Mark::Held };
+        let mark = mark_of(mark_dirty);
         let record = Shared::new(record.clone().unbind());
         let shown = record.clone_ref(py);
         let written = || {
@@ -152,10 +155,20 @@ impl SequenceState {
         self.run(py, |sequence, storage| sequence.insert(storage, time, record, mark, &written))
     }
 
+    /// Do as `insert` and return True, if that can be done without reading or waiting.
+    fn insert_at_hand(&self, record: &Bound<'_, PyAny>, mark_dirty: bool) -> PyResult<bool> {
+        at_hand::insert(self, record, mark_dirty)
+    }
+
     /// Mark the live record at the instant of `target` to be saved; tell whether there is one.
     fn mark_dirty(&self, target: &Bound<'_, PyAny>) -> PyResult<bool> {
         let time = datetime::instant(target)?;
-        Ok(self.lock(target.py()).mark_dirty(time))
+        self.run(target.py(), |sequence, _| Ok(sequence.mark_dirty(time)))
+    }
+
+    /// Do as `mark_dirty` and return True, if that can be done without waiting.
+    fn mark_dirty_at_hand(&self, target: &Bound<'_, PyAny>) -> PyResult<bool> {
+        at_hand::mark_dirty(self, target)
     }
 
     /// Delete the records of `[start, end)`; return how many there were.
@@ -166,7 +179,9 @@ impl SequenceState {
         end: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<usize> {
         let span = datetime::span(start, end)?;
-        self.run(py, |sequence, storage| sequence.delete(storage, span))
+        let (count, gone) = self.run(py, |sequence, storage| sequence.delete(storage, span))?;
+        let_go(py, gone);
+        Ok(count)
     }
 
     // ---- loading ----------------------------------------------------------------------------
@@ -495,6 +510,11 @@ impl SequenceState {
         drop(gone);
         self.unbind();
     }
+}
+
+/// How a record that comes in is marked.
+pub fn mark_of(mark_dirty: bool) -> Mark {
+    if mark_dirty { Mark::Put } else { Mark::Held }
 }
 
 fn timestamps(py: Python<'_>, times: Vec<i64>) -> PyResult<Vec<Timestamp<'_>>> {

@@ -4,6 +4,7 @@
 //! is waited for while attached.
 
 mod arrow;
+mod at_hand;
 mod backend;
 mod cells;
 mod columns;
@@ -25,6 +26,7 @@ mod save;
 mod series;
 mod state;
 mod store;
+mod turns;
 
 use pyo3::prelude::*;
 

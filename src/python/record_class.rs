@@ -18,6 +18,7 @@ use super::decode::{self, with_tree};
 use super::encode;
 use super::errors::exception;
 use super::state::{Binding, Shared};
+use super::turns::{TURN, yield_to_others};
 use crate::codec::gzip::MAX_DECODED;
 use crate::codec::pickle_write::Writer;
 use crate::codec::{Node, NodeId, Tree, safe_globals};
@@ -234,7 +235,10 @@ impl RecordClass {
     ) -> PyResult<Vec<(i64, Vec<u8>)>> {
         let mut writer = Writer::new();
         let mut pickles = Vec::with_capacity(records.len());
-        for (time, record) in records {
+        for (count, (time, record)) in records.iter().enumerate() {
+            if count % TURN == TURN - 1 {
+                yield_to_others(py)?;
+            }
             let record = record.bind(py);
             let date_time = record.getattr(intern!(py, "date_time"))?;
             if second_of(&date_time)? != *time {

@@ -14,7 +14,8 @@ use pyo3::types::PyDict;
 use super::errors::exception;
 use super::record_class::{RecordClass, unpack};
 use crate::codec::gzip;
-use crate::sequence::{Handle, Index, Presence, Sequence, Slot, Storage};
+use crate::interval::Span;
+use crate::sequence::{Handle, Index, Sequence, Slot, Storage};
 
 /// The database a state works on, and how its records are made.
 pub struct Binding {
@@ -304,25 +305,6 @@ impl SequenceState {
         lock(py, self.sequence.mutex())
     }
 
-    /// Tells whether what there is at `time` is known, without waiting and without asking storage
-    /// for more than its generation.
-    pub fn knows_without_waiting(&self, py: Python<'_>, time: i64) -> PyResult<bool> {
-        let binding = self.binding(py);
-        let Some(storage) = binding.as_ref().and_then(|binding| binding.storage.as_ref()) else {
-            return Ok(true);
-        };
-        if !self.is_storage_initialized() {
-            return Ok(false);
-        }
-        let generation = storage.generation()?;
-        let Ok(index) = self.sequence.mutex().try_lock() else { return Ok(false) };
-        Ok(index.is_current(generation)
-            && match index.rows().get(time) {
-                Some(slot) => !matches!(slot, Slot::Stored),
-                None => matches!(index.presence(time), Presence::Absent | Presence::Deleted),
-            })
-    }
-
     /// The object of the row at `time` if it exists and nobody changed storage since; without
     /// asking storage for more than its generation.
     pub fn live(&self, py: Python<'_>, time: i64) -> PyResult<Option<Record>> {
@@ -332,7 +314,8 @@ impl SequenceState {
         let index = self.lock(py);
         Ok(match index.rows().get(time) {
             Some(Slot::Live(record))
-                if generation.is_none_or(|generation| index.is_current(generation)) =>
+                if generation.is_none_or(|generation| index.is_current(generation))
+                    && !index.is_being_rewritten(Span::at(time)) =>
             {
                 Some(record.clone_ref(py))
             }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
+use super::turns::{TURN, yield_to_others};
 use crate::codec::gzip;
 use crate::error::{Error, Result};
 use crate::store::{
@@ -264,10 +265,13 @@ impl Store {
             })?;
             Ok(rows)
         })?;
-        Ok(rows
-            .iter()
-            .map(|(key, value)| (PyBytes::new(py, key), PyBytes::new(py, value)))
-            .collect())
+        let pair = |(count, (key, value)): (usize, &Pair)| {
+            if count % TURN == TURN - 1 {
+                yield_to_others(py)?;
+            }
+            Ok((PyBytes::new(py, key), PyBytes::new(py, value)))
+        };
+        rows.iter().enumerate().map(pair).collect()
     }
 
     /// Count the records of `[start, end)`.

@@ -175,6 +175,29 @@ impl<R> Index<R> {
         self.advance_to(generation);
     }
 
+    /// Notes that a rewrite begins, which keeps whoever wants to change rows within `fenced` waiting;
+    /// tells whether it may: not during another one, nor if a row within `spans` was changed after
+    /// `change`.
+    pub fn begin_rewrite(&mut self, change: u64, spans: &[Span], fenced: Vec<Span>) -> bool {
+        let may = self.rewriting.is_none() && !self.has_changed_since(change, spans);
+        if may {
+            self.rewriting = Some(fenced);
+        }
+        may
+    }
+
+    /// Notes that the rewrite has ended; tells whether the rows are still those it was begun with.
+    pub fn end_rewrite(&mut self) -> bool {
+        self.rewriting.take().is_some()
+    }
+
+    /// Tells whether a rewrite is under way that may touch rows of `span`.
+    #[must_use]
+    pub fn is_being_rewritten(&self, span: Span) -> bool {
+        let overlaps = |other: &Span| other.start < span.end && span.start < other.end;
+        self.rewriting.as_ref().is_some_and(|spans| spans.iter().any(overlaps))
+    }
+
     /// Tells whether a row within `spans` was inserted, marked or deleted after `change`.
     #[must_use]
     pub fn has_changed_since(&self, change: u64, spans: &[Span]) -> bool {

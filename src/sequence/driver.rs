@@ -1,14 +1,15 @@
 //! Carries out the plans of an [`Index`] against a [`Store`].
 //!
 //! The index is locked for each decision, never while storage is read or written. What another
-//! thread changed in between is noticed by the plan's basis, and the plan is made anew.
+//! thread changed in between is noticed by the plan's basis, and the plan is made anew. Rows that are
+//! being rewritten must not change meanwhile: whoever wants to waits for that.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::changes::{Mark, Rewrite, SavePlan};
-use super::index::{Index, Presence};
+use super::index::{Index, Presence, Slot};
 use super::storage::Storage;
 use crate::error::{Error, Result};
 use crate::interval::Span;
@@ -30,6 +31,8 @@ pub type Encoded = (i64, Vec<u8>);
 #[derive(Debug, Default)]
 pub struct Sequence<R> {
     index: Mutex<Index<R>>,
+    /// Tells of the end of a rewrite.
+    rewritten: Condvar,
 }
 
 /// The handle of a live record.
@@ -53,7 +56,7 @@ impl<T: ?Sized> Handle for Arc<T> {
 
 impl<R> From<Index<R>> for Sequence<R> {
     fn from(index: Index<R>) -> Self {
-        Self { index: Mutex::new(index) }
+        Self { index: Mutex::new(index), rewritten: Condvar::new() }
     }
 }
 
@@ -62,6 +65,30 @@ impl<R: Handle> Sequence<R> {
     /// it is a cache and a list of marks, each changed in one step.
     pub fn lock(&self) -> MutexGuard<'_, Index<R>> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The index, locked once no row of `span` is being rewritten.
+    fn lock_settled(&self, span: Span) -> MutexGuard<'_, Index<R>> {
+        let waits = |index: &mut Index<R>| index.is_being_rewritten(span);
+        let settled = self.rewritten.wait_while(self.lock(), waits);
+        settled.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The index, locked, if the row at `time` may be changed at once, and what is known of it is all
+    /// that there is to know: without waiting, and asking storage for no more than its generation.
+    ///
+    /// # Errors
+    /// Those of [`Store::generation`](crate::store::Store::generation).
+    pub fn at_hand(
+        &self,
+        storage: Option<&Storage>,
+        time: i64,
+    ) -> Result<Option<MutexGuard<'_, Index<R>>>> {
+        let generation = storage.map(Storage::generation).transpose()?;
+        let Ok(index) = self.index.try_lock() else { return Ok(None) };
+        let is_known = generation.is_none_or(|generation| index.is_current(generation))
+            && !index.is_being_rewritten(Span::at(time));
+        Ok(is_known.then_some(index))
     }
 
     /// The mutex itself, for callers that must not block while they wait.
@@ -154,7 +181,7 @@ impl<R: Handle> Sequence<R> {
         }
         loop {
             let (presence, basis) = {
-                let index = self.lock();
+                let index = self.lock_settled(Span::at(time));
                 (index.presence(time), index.basis())
             };
             match (presence, storage) {
@@ -288,7 +315,7 @@ impl<R: Handle> Sequence<R> {
         // Without storage nobody can say yet what the storage that comes later holds.
         let stored = storage.map(|_| false);
         {
-            let mut index = self.lock();
+            let mut index = self.lock_settled(Span::at(time));
             // Another thread may have been faster.
             if index.rows().get(time).is_none() {
                 index.insert(time, record, mark, stored);
@@ -298,20 +325,22 @@ impl<R: Handle> Sequence<R> {
         Err(duplicate())
     }
 
-    /// Deletes every record of `span`; returns how many there were.
+    /// Marks the live record at `time` to be written; tells whether there is one.
+    pub fn mark_dirty(&self, time: i64) -> bool {
+        self.lock_settled(Span::at(time)).mark_dirty(time)
+    }
+
+    /// Deletes every record of `span`; returns how many there were, and the slots that were let go of.
     ///
     /// # Errors
     /// Those of [`Sequence::load`].
-    pub fn delete(&self, storage: Option<&Storage>, span: Span) -> Result<usize> {
+    pub fn delete(&self, storage: Option<&Storage>, span: Span) -> Result<(usize, Vec<Slot<R>>)> {
         loop {
             self.load(storage, span)?;
-            let mut index = self.lock();
+            let mut index = self.lock_settled(span);
             // Another thread may have had to forget what was loaded.
             if storage.is_none() || index.coverage().covers(span) {
-                let (count, gone) = index.delete(span);
-                drop(index);
-                drop(gone);
-                return Ok(count);
+                return Ok(index.delete(span));
             }
         }
     }
@@ -341,36 +370,29 @@ impl<R: Handle> Sequence<R> {
         Ok(())
     }
 
-    /// Commits `rewrite` in one transaction.
+    /// Commits `rewrite` in one transaction; returns the slots that were let go of.
     ///
     /// # Errors
     /// [`Error::Conflict`] if somebody else has changed the namespace since it was read, or this
     /// process a row where it is rewritten, and those of
     /// [`Store::commit`](crate::store::Store::commit); then nothing is changed.
-    pub fn rewrite(&self, storage: &Storage, rewrite: Rewrite) -> Result<()> {
+    pub fn rewrite(&self, storage: &Storage, rewrite: Rewrite) -> Result<Vec<Slot<R>>> {
         let Rewrite { generation, change, spans, puts, deletes, metadata } = rewrite;
         let times: Vec<i64> = puts.iter().map(|(time, _)| *time).collect();
         let batch = Batch { based_on: Some(generation), ..batch(puts, &deletes, metadata)? };
         let keep = !storage.store.reads_single_values_fast();
         self.refresh(storage)?;
-        let mut index = self.lock();
-        if index.has_changed_since(change, &spans) {
+        // Nobody may change a row between this look and the commit's end. A store that is a backend
+        // of another language may call back, so for it nobody is kept waiting.
+        let fenced = if keep { Vec::new() } else { spans.clone() };
+        if !self.lock().begin_rewrite(change, &spans, fenced) {
             let namespace = storage.name().unwrap_or_default().to_owned();
             return Err(Error::Conflict { namespace });
         }
-        // Nobody may change a row between this look and the commit. A store that is a backend of
-        // another language may call back, so for it the index cannot stay locked.
-        let locked = if keep {
-            drop(index);
-            None
-        } else {
-            Some(index)
-        };
+        let _ending = Ending(self);
         let committed = storage.store.commit(storage.name(), &batch);
-        index = match locked {
-            Some(index) => index,
-            None => self.lock(),
-        };
+        let mut index = self.lock();
+        let is_ours = index.end_rewrite();
         let committed = match committed {
             Ok(committed) => committed,
             Err(error) => {
@@ -379,14 +401,14 @@ impl<R: Handle> Sequence<R> {
                 return Err(error);
             }
         };
+        if !is_ours {
+            return Ok(Vec::new());
+        }
         let generation = moved(&batch, committed);
         // Many keys to delete take a lot of memory.
         let Batch { puts, .. } = batch;
         let values = puts.into_iter().map(|(_, value)| keep.then_some(value));
-        let gone = index.rewritten(change, &deletes, times.into_iter().zip(values), generation);
-        drop(index);
-        drop(gone);
-        Ok(())
+        Ok(index.rewritten(change, &deletes, times.into_iter().zip(values), generation))
     }
 
     /// Sets the row at `time` aside as damaged, whose value was read at `basis`, and returns the
@@ -401,6 +423,18 @@ impl<R: Handle> Sequence<R> {
         let slot = self.lock().set_damaged(basis, time, cause.clone())?;
         drop(slot);
         Some(damaged(storage, time, cause))
+    }
+}
+
+/// Ends a rewrite, whatever becomes of it, and wakes those who wait for that.
+struct Ending<'s, R: Handle>(&'s Sequence<R>);
+
+impl<R: Handle> Drop for Ending<'_, R> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.lock().end_rewrite();
+        }
+        self.0.rewritten.notify_all();
     }
 }
 

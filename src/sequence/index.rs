@@ -89,6 +89,8 @@ pub struct Index<R> {
     pub(super) foreign: BTreeSet<String>,
     /// Rows that outlived a refresh because somebody held their objects.
     pub(super) kept: BTreeSet<i64>,
+    /// Where a rewrite that is under way may write or delete rows.
+    pub(super) rewriting: Option<Vec<Span>>,
     pub(super) cells: Cells,
     pub(super) phase: Phase,
     pub(super) generation: Option<u64>,
@@ -106,6 +108,7 @@ impl<R> Default for Index<R> {
             damaged: BTreeMap::new(),
             foreign: BTreeSet::new(),
             kept: BTreeSet::new(),
+            rewriting: None,
             cells: Cells::default(),
             phase: Phase::None,
             generation: None,
@@ -200,6 +203,17 @@ impl<R> Index<R> {
             Presence::Absent
         } else {
             Presence::Unknown
+        }
+    }
+
+    /// Tells whether it is certain that there is no record at `time`. Where nothing is stored, what is
+    /// known is all there is.
+    #[must_use]
+    pub fn lacks(&self, time: i64, has_storage: bool) -> bool {
+        match self.presence(time) {
+            Presence::Absent | Presence::Deleted => true,
+            Presence::Unknown => !has_storage,
+            Presence::Known | Presence::Damaged(_) => false,
         }
     }
 
@@ -386,6 +400,7 @@ impl<R> Index<R> {
             damaged: self.damaged.clone(),
             foreign: self.foreign.clone(),
             kept: self.kept.clone(),
+            rewriting: None,
             cells: Cells::default(),
             phase: self.phase,
             generation: self.generation,

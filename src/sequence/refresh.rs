@@ -152,6 +152,7 @@ impl<R> Index<R> {
         self.damaged.clear();
         self.foreign.clear();
         self.kept.clear();
+        self.rewriting = None;
         self.cells.clear();
         self.phase = Phase::None;
         self.generation = None;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::{
     Batch, Committed, KeyRange, MetadataChange, Namespace, Order, Store, StoreStats, Visit,
@@ -21,6 +21,9 @@ const PATH: &str = ":memory:";
 pub struct MemoryStore {
     /// By namespace, the unnamed one under `""`, which is no valid name; `None` once closed.
     content: RwLock<Option<BTreeMap<String, Group>>>,
+    /// How often each namespace was changed, `None` once closed. Changed while the content is locked,
+    /// and asked for without waiting for who writes.
+    generations: Mutex<Option<BTreeMap<String, u64>>>,
 }
 
 /// One namespace.
@@ -28,12 +31,14 @@ pub struct MemoryStore {
 struct Group {
     records: BTreeMap<Vec<u8>, Vec<u8>>,
     metadata: Option<Vec<u8>>,
-    generation: u64,
 }
 
 impl Default for MemoryStore {
     fn default() -> Self {
-        Self { content: RwLock::new(Some(BTreeMap::new())) }
+        Self {
+            content: RwLock::new(Some(BTreeMap::new())),
+            generations: Mutex::new(Some(BTreeMap::new())),
+        }
     }
 }
 
@@ -50,6 +55,10 @@ impl MemoryStore {
 
     fn content_mut(&self) -> RwLockWriteGuard<'_, Option<BTreeMap<String, Group>>> {
         self.content.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn generations(&self) -> MutexGuard<'_, Option<BTreeMap<String, u64>>> {
+        self.generations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Shows the namespace, or `None` if it does not exist, to `look`.
@@ -134,7 +143,9 @@ impl Store for MemoryStore {
             groups.entry(name.to_owned()).or_default();
         }
         let Some(group) = groups.get_mut(name) else { return Ok(Committed::default()) };
-        if batch.based_on.is_some_and(|basis| basis != group.generation) {
+        if let Some(basis) = batch.based_on
+            && self.generation(namespace)? != basis
+        {
             return Err(conflict(namespace));
         }
 
@@ -152,10 +163,12 @@ impl Store for MemoryStore {
             }
             MetadataChange::Delete => group.metadata.take().is_some(),
         };
+        let mut generations = self.generations();
+        let generation = generations.get_or_insert_default().entry(name.to_owned()).or_default();
         if written > 0 || deleted > 0 || metadata_changed {
-            group.generation += 1;
+            *generation += 1;
         }
-        Ok(Committed { written, deleted, generation: group.generation })
+        Ok(Committed { written, deleted, generation: *generation })
     }
 
     fn metadata(&self, namespace: Namespace<'_>) -> Result<Option<Vec<u8>>> {
@@ -169,9 +182,9 @@ impl Store for MemoryStore {
     }
 
     fn generation(&self, namespace: Namespace<'_>) -> Result<u64> {
-        let content = self.content();
-        let groups = content.as_ref().ok_or_else(closed)?;
-        Ok(groups.get(namespace.unwrap_or_default()).map_or(0, |group| group.generation))
+        let generations = self.generations();
+        let known = generations.as_ref().ok_or_else(closed)?;
+        Ok(known.get(namespace.unwrap_or_default()).copied().unwrap_or_default())
     }
 
     fn stats(&self, namespace: Namespace<'_>) -> Result<StoreStats> {
@@ -189,7 +202,9 @@ impl Store for MemoryStore {
     }
 
     fn close(&self) {
-        *self.content_mut() = None;
+        let mut content = self.content_mut();
+        *content = None;
+        *self.generations() = None;
     }
 
     fn is_open(&self) -> bool {

@@ -76,7 +76,7 @@ fn a_row_that_a_failed_save_may_have_written_is_deleted_from_storage() {
     silent.fail(Fault::After);
     save(&sequence, &storage).expect_err("failed on demand");
     assert_eq!(sequence.count(Some(&storage)).expect("counted"), 1);
-    assert_eq!(sequence.delete(Some(&storage), Span::ALL).expect("deleted"), 1);
+    assert_eq!(sequence.delete(Some(&storage), Span::ALL).expect("deleted").0, 1);
     save(&sequence, &storage).expect("saved");
     assert_eq!(Sequence::<Record>::default().count(Some(&storage)).expect("counted"), 0);
 }
@@ -293,7 +293,7 @@ fn a_damaged_value_is_told_skipped_and_deleted() {
     let nearest = sequence.nearest(Some(&storage), START + 11, None).expect("an answer");
     assert_eq!(nearest, Some(START + 20));
 
-    assert_eq!(sequence.delete(Some(&storage), Span::at(START + 10)).expect("deleted"), 1);
+    assert_eq!(sequence.delete(Some(&storage), Span::at(START + 10)).expect("deleted").0, 1);
     assert!(!sequence.locate(Some(&storage), START + 10).expect("an answer"));
     insert(&sequence, Some(&storage), START + 10, 9);
     save(&sequence, &storage).expect("saved");
@@ -334,7 +334,7 @@ fn keys_of_another_form_are_left_alone() {
     let counted = sequence.count(Some(&storage)).expect("counted");
     assert_eq!(sequence.load(Some(&storage), Span::ALL).expect("loaded"), 1);
     assert_eq!(sequence.count(Some(&storage)).expect("counted"), counted, "loaded or not");
-    assert_eq!(sequence.delete(Some(&storage), Span::ALL).expect("deleted"), 1);
+    assert_eq!(sequence.delete(Some(&storage), Span::ALL).expect("deleted").0, 1);
     save(&sequence, &storage).expect("saved");
     assert!(storage.store.get(Some("house"), &foreign).expect("read").is_some());
     assert_eq!(sequence.neighbor(Some(&storage), Span::ALL, false).expect("an answer"), None);
@@ -354,11 +354,11 @@ fn times_beyond_the_calendar_are_refused_or_absent() {
         }
     }
     for span in [Span::new(5, 5), Span::new(9, 5), Span::new(i64::MAX, i64::MIN)] {
-        assert_eq!(sequence.delete(Some(&storage), span).expect("deleted"), 0);
+        assert_eq!(sequence.delete(Some(&storage), span).expect("deleted").0, 0);
         assert_eq!(sequence.load(Some(&storage), span).expect("loaded"), 0);
         assert_eq!(sequence.neighbor(Some(&storage), span, true).expect("an answer"), None);
     }
-    assert_eq!(sequence.delete(Some(&storage), Span::ALL).expect("deleted"), 2);
+    assert_eq!(sequence.delete(Some(&storage), Span::ALL).expect("deleted").0, 2);
     save(&sequence, &storage).expect("saved");
     assert_eq!(sequence.count(Some(&storage)).expect("counted"), 0);
 }
@@ -374,7 +374,7 @@ fn without_storage_memory_is_all_there_is() {
     assert_eq!(sequence.load(None, Span::ALL).expect("loaded"), 0);
     assert_eq!(sequence.nearest(None, START + 5, Some(5_000_000)).expect("found"), Some(START));
     assert_eq!(sequence.lock().presence(START + 1), Presence::Unknown);
-    assert_eq!(sequence.delete(None, Span::ALL).expect("deleted"), 1);
+    assert_eq!(sequence.delete(None, Span::ALL).expect("deleted").0, 1);
     assert!(!sequence.locate(None, START).expect("an answer"));
 }
 

@@ -90,7 +90,7 @@ pub fn perform(sequence: &Sequence<Record>, storage: Option<&Storage>, call: &Ca
                 before
             }))
         }
-        Call::Delete { span } => Answer::Number(sequence.delete(storage, span).expect("deleted")),
+        Call::Delete { span } => Answer::Number(sequence.delete(storage, span).expect("deleted").0),
         Call::Load { span } => {
             sequence.load(storage, span).expect("loaded");
             if storage.is_some() {

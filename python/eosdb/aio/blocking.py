@@ -10,9 +10,16 @@ from ..datetimes import DateTime, Duration
 from ..mixin import DatabaseRecordProtocolMixin
 from ..sequence_base import SequenceBase
 from ..sequence_operations import SequenceOperations
-from .threads import in_thread, result_of
+from .threads import in_thread, in_turn, result_of
 
-__all__ = ["BlockingDatabase", "BlockingSequence", "asynchronous", "run"]
+__all__ = [
+    "BlockingDatabase",
+    "BlockingSequence",
+    "asynchronous",
+    "in_thread_of",
+    "is_native",
+    "run",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -135,7 +142,35 @@ async def run(
     """
     if sequence._db_must_open:
         await sequence._db_open()
-    return await in_thread(method, BlockingSequence(sequence), *args, **kwargs)
+    return await in_thread_of(sequence, method, BlockingSequence(sequence), *args, **kwargs)
+
+
+async def in_thread_of(
+    sequence: Any, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs
+) -> R:
+    """Run a function in a thread that works for an asynchronous sequence.
+
+    Args:
+        sequence: The sequence.
+        function: The function.
+        *args: Its arguments.
+        **kwargs: Its keyword arguments.
+
+    Returns:
+        What the function returns.
+    """
+    # Databases and resampling of others' making may need the loop, or tasks that wait for threads.
+    is_ours = is_native(sequence.database) and not sequence._resamples_itself
+    return await (in_turn if is_ours else in_thread)(function, *args, **kwargs)
+
+
+def is_native(database: Any) -> bool:
+    """Return whether a database is one of eosdb's, or none at all: then nobody waits for the loop.
+
+    Args:
+        database: The database, or `None`.
+    """
+    return database is None or hasattr(database, "native_store")
 
 
 def asynchronous(

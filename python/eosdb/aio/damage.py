@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from .. import damage
-from .blocking import BlockingDatabase
-from .threads import in_thread
+from . import threads
+from .blocking import BlockingDatabase, is_native
 
 __all__ = ["repair", "verify"]
 
@@ -33,7 +33,11 @@ async def verify(
         StorageError: If there is no database, or it cannot be read at all.
         InvalidArgumentError: If the database cannot list its namespaces and none are given.
     """
-    return await in_thread(damage.verify, _blocking(database), namespaces, progress=progress)
+    in_thread = _thread_for(database)
+    report: damage.VerifyReport = await in_thread(
+        damage.verify, _blocking(database), namespaces, progress=progress
+    )
+    return report
 
 
 async def repair(
@@ -59,8 +63,16 @@ async def repair(
         StorageError: If there is no database, or it cannot be written.
         ConflictError: If others keep changing what is to be put aside.
     """
-    blocking = _blocking(database)
-    return await in_thread(damage.repair, blocking, target, namespaces, progress=progress)
+    in_thread = _thread_for(database)
+    report: damage.RepairReport = await in_thread(
+        damage.repair, _blocking(database), target, namespaces, progress=progress
+    )
+    return report
+
+
+def _thread_for(database: Any) -> Callable[..., Coroutine[Any, Any, Any]]:
+    is_ours = isinstance(database, (str, os.PathLike)) or is_native(database)
+    return threads.in_turn if is_ours else threads.in_thread
 
 
 def _blocking(database: Any) -> Any:

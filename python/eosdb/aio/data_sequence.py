@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from ..datetimes import DateTime
 from ..sequence_model import SequenceModel
 from ..sequence_operations import SequenceOperations
-from .blocking import BlockingSequence, asynchronous, run
+from .at_hand import at_hand, do_at_hand
+from .blocking import asynchronous
 from .mixin import DatabaseRecordProtocolMixin
 
 __all__ = ["DataSequence"]
+
+_update_value: Final[Callable[..., None]] = SequenceOperations.update_value
+"""The method without its overloads, of which only the first would be seen."""
 
 
 class DataSequence(SequenceModel, DatabaseRecordProtocolMixin[Any]):
@@ -64,23 +68,21 @@ class DataSequence(SequenceModel, DatabaseRecordProtocolMixin[Any]):
 
     # Lookups
 
-    get_by_datetime = asynchronous(SequenceOperations.get_by_datetime)
+    get_by_datetime = at_hand(SequenceOperations.get_by_datetime)
     get_nearest_by_datetime = asynchronous(SequenceOperations.get_nearest_by_datetime)
 
     # Changes
 
-    insert_by_datetime = asynchronous(SequenceOperations.insert_by_datetime)
+    insert_by_datetime = at_hand(SequenceOperations.insert_by_datetime)
+
+    async def update_value(self, date: datetime, *args: Any, **values: Any) -> None:  # noqa: D102  # as above
+        await do_at_hand(_update_value, self, date, *args, **values)
+
+    update_value.__doc__ = SequenceOperations.update_value.__doc__
+
     key_from_lists = asynchronous(SequenceOperations.key_from_lists)
     delete_by_datetime = asynchronous(SequenceOperations.delete_by_datetime)
     key_delete_by_datetime = asynchronous(SequenceOperations.key_delete_by_datetime)
-
-    async def update_value(self, date: datetime, *args: Any, **values: Any) -> None:  # noqa: D102  # as above
-        if self._db_is_at_hand(date):
-            BlockingSequence(self).update_value(date, *args, **values)
-        else:
-            await run(SequenceOperations.update_value, self, date, *args, **values)
-
-    update_value.__doc__ = SequenceOperations.update_value.__doc__
 
     # Storage
 

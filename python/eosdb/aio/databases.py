@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import os
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, Final, Literal, ParamSpec, Self, TypeVar
 
 from .. import lmdb_database, memory_database, sqlite_database
 from .._core import Store
 from ..native_database import NativeDatabase
 from ..settings import DatabaseSettings
-from . import threads
+from .threads import in_turn
 
 __all__ = ["LMDBDatabase", "MemoryDatabase", "SQLiteDatabase"]
+
+_AT_A_TIME: Final = 1000
+"""How many records are handed out before others get their turn."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -26,9 +31,7 @@ def _asynchronous(
 ) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]:
     @functools.wraps(method)
     async def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        answer: R = await threads.in_thread(
-            getattr(self.blocking, method.__name__), *args, **kwargs
-        )
+        answer: R = await in_turn(getattr(self.blocking, method.__name__), *args, **kwargs)
         return answer
 
     return call
@@ -133,11 +136,13 @@ class _Database:
         reverse: bool = False,
     ) -> AsyncIterator[tuple[bytes, bytes]]:
         """Iterate over a snapshot of the records of `[start_key, end_key)`."""
-        records = await threads.in_thread(
-            self.blocking.iterate_records, start_key, end_key, namespace, reverse
+        records = await in_turn(
+            lambda: deque(self.blocking.iterate_records(start_key, end_key, namespace, reverse))
         )
-        for record in records:
-            yield record
+        while records:
+            await asyncio.sleep(0)  # the loop has other things to do
+            for _ in range(min(_AT_A_TIME, len(records))):
+                yield records.popleft()
 
     def __repr__(self) -> str:
         return f"<aio.{repr(self.blocking)[1:]}"

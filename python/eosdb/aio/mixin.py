@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from .._core import enter
 from ..datetimes import Duration
 from ..mixin import DatabaseRecordProtocolMixin as Synchronous
 from ..protocols import T_Record
@@ -19,7 +18,8 @@ from ..timestamps import (
     DatabaseTimeWindowType,
 )
 from . import threads
-from .blocking import BlockingDatabase, BlockingSequence, asynchronous, run
+from .at_hand import do_at_hand
+from .blocking import BlockingDatabase, asynchronous, in_thread_of, run
 
 __all__ = ["DatabaseRecordMixin", "DatabaseRecordProtocolMixin"]
 
@@ -63,14 +63,6 @@ class DatabaseRecordProtocolMixin(SequenceBase[T_Record]):
     async def _db_open(self) -> None:
         """Open the database."""
 
-    def _db_is_at_hand(self, target: Any) -> bool:
-        # What is no instant is refused by the synchronous method.
-        return (
-            isinstance(target, datetime | DatabaseTimestamp)
-            and not self._db_must_open
-            and enter(self).is_at_hand(target)
-        )
-
     # ---- lookups ---------------------------------------------------------------------------
 
     async def db_get_record(  # noqa: D102  # the synchronous method's docstring
@@ -79,9 +71,9 @@ class DatabaseRecordProtocolMixin(SequenceBase[T_Record]):
         *,
         time_window: timedelta | DatabaseTimeWindowType = None,
     ) -> T_Record | None:
-        if time_window is None and self._db_is_at_hand(target_timestamp):
-            return BlockingSequence(self).db_get_record(target_timestamp)
-        return await run(Synchronous.db_get_record, self, target_timestamp, time_window=time_window)
+        return await do_at_hand(
+            Synchronous.db_get_record, self, target_timestamp, time_window=time_window
+        )
 
     db_get_record.__doc__ = Synchronous.db_get_record.__doc__
 
@@ -100,23 +92,19 @@ class DatabaseRecordProtocolMixin(SequenceBase[T_Record]):
         They are made some at a time; damaged values are reported to the log and skipped.
         """
         records = await run(Synchronous.db_iterate_records, self, start_timestamp, end_timestamp)
-        while some := await threads.in_thread(list, itertools.islice(records, _AT_A_TIME)):
+        while some := await in_thread_of(self, list, itertools.islice(records, _AT_A_TIME)):
             for record in some:
                 yield record
 
     # ---- changes ---------------------------------------------------------------------------
 
     async def db_insert_record(self, record: T_Record, *, mark_dirty: bool = True) -> None:  # noqa: D102  # as above
-        if self._db_is_at_hand(getattr(record, "date_time", None)):
-            BlockingSequence(self).db_insert_record(record, mark_dirty=mark_dirty)
-        else:
-            await run(Synchronous.db_insert_record, self, record, mark_dirty=mark_dirty)
+        await do_at_hand(Synchronous.db_insert_record, self, record, mark_dirty=mark_dirty)
 
     db_insert_record.__doc__ = Synchronous.db_insert_record.__doc__
 
     async def db_mark_dirty_record(self, record: T_Record) -> None:  # noqa: D102  # as above
-        # Whoever has the record has had it from memory.
-        Synchronous.db_mark_dirty_record(self, record)  # type: ignore[arg-type]
+        await do_at_hand(Synchronous.db_mark_dirty_record, self, record)
 
     db_mark_dirty_record.__doc__ = Synchronous.db_mark_dirty_record.__doc__
 

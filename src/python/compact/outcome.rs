@@ -15,6 +15,7 @@ use crate::python::datetime::timestamp;
 use crate::python::errors::exception;
 use crate::python::record_class::RecordClass;
 use crate::python::state::{Binding, SequenceState, Shared};
+use crate::python::turns::yield_to_others;
 use crate::retention::Replacement;
 use crate::series::{Cell, Place};
 
@@ -78,7 +79,7 @@ impl Work {
         let mut records = Vec::new();
         for (put, stored) in puts.iter().zip(&mut pickles) {
             if stored.is_none() {
-                py.check_signals()?;
+                yield_to_others(py)?;
                 let record = self.record(py, state, class, request, put)?;
                 let record = Shared::new(record);
                 if binding.storage.is_some() {
