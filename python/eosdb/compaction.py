@@ -302,6 +302,9 @@ def _compact(
 ) -> CompactionReport:
     state = sequence._db_enter()
     finished = 0
+    if state.is_native and not sequence.db_enabled:
+        # Inside Akkudoktor-EOS, after its database was switched off: nothing can be saved first.
+        return CompactionReport([], dry_run, finished)
     if not dry_run and sequence.db_enabled and not state.is_native:
         finished = finish(sequence, sequence._db_load_metadata())
     for attempt in range(_ATTEMPTS):

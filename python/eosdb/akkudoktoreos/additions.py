@@ -11,6 +11,7 @@ from typing import Any
 import eosdb
 
 from .. import record_class
+from .._core import Store
 from ..native_database import NativeDatabase
 from ..sequence_operations import insert_or_find, merge
 from .configuration import NO_DATABASE, provider_of
@@ -28,6 +29,9 @@ _READERS = (
     "to_dataframe",
 )
 """What EOS's `DataSequence` reads in Python, record by record, and our mixin natively."""
+
+_EMPTY_STORE = "_eosdb_empty_store"
+"""The attribute of EOS's database that has what stands for none once there was one."""
 
 
 # ---- akkudoktoreos.core.database --------------------------------------------------------------
@@ -89,21 +93,26 @@ def _backend(ours: type[NativeDatabase], module: ModuleType, flavour: Flavour) -
 
 def _backend_of(database: Any) -> Any:
     """Return EOS's backend if it is the one that is configured, and open."""
-    provider = provider_of(database.config)
-    if provider == NO_DATABASE:
+    if provider_of(database.config) == NO_DATABASE:
         return None
     if hasattr(database, "_database"):
         # The synchronous EOS opens its backend, or changes it, when it is used.
         return database._database()
+    # The asynchronous one changes it by the next call that is awaited: the former serves until then.
     backend = database._db
-    return backend if backend.provider_id() == provider and backend.is_open else None
+    return backend if backend.is_open else None
 
 
 def _native_store_of(database: Any) -> Any:
     backend = _backend_of(database)
     if backend is None:
-        return None
+        # Without any database, what the former one has can be read no longer. An empty store in its
+        # place has sequences forget that, and keep what was not saved.
+        is_off = provider_of(database.config) == NO_DATABASE
+        return vars(database).get(_EMPTY_STORE) if is_off else None
     if isinstance(backend, NativeDatabase):
+        if _EMPTY_STORE not in vars(database):
+            setattr(database, _EMPTY_STORE, Store.memory())
         return backend.native_store
     raise AttributeError("native_store")
 
