@@ -149,6 +149,7 @@ class _Request:
     tiers: list[tuple[int, int]]
     keys: list[str]
     aggregations: dict[str, str]
+    former: str | None
     whole: set[str]
     nullable: set[str]
     cutoffs: dict[int, int]
@@ -185,6 +186,7 @@ def _request(
         tiers=[(int(age.total_seconds()), int(step.total_seconds())) for age, step in tiers],
         keys=keys,
         aggregations=aggregations,
+        former=sequence._db_compact_former,
         nullable={key for key in keys if key in fields and _takes_none(fields[key].annotation)},
         whole={key for key in keys if not _takes_fractions(record_class, key)},
         cutoffs=_cutoffs(sequence._db_metadata or {}),

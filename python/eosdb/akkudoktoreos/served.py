@@ -128,6 +128,9 @@ def _mixin(core: ModuleType, flavour: Flavour) -> type[Any]:
 
         db_compact_sparse_first: ClassVar[bool] = True
 
+        # It may have been a meter, and as such nothing of it is lost.
+        _db_compact_former: ClassVar[str | None] = "meter"
+
         def __init_subclass__(cls, **options: Any) -> None:
             """Have hooks that EOS itself never calls say nothing where they fail."""
             super().__init_subclass__(**options)
