@@ -149,6 +149,7 @@ class _Request:
     tiers: list[tuple[int, int]]
     keys: list[str]
     aggregations: dict[str, str]
+    former: str | None
     whole: set[str]
     nullable: set[str]
     cutoffs: dict[int, int]
@@ -185,6 +186,7 @@ def _request(
         tiers=[(int(age.total_seconds()), int(step.total_seconds())) for age, step in tiers],
         keys=keys,
         aggregations=aggregations,
+        former=sequence._db_compact_former,
         nullable={key for key in keys if key in fields and _takes_none(fields[key].annotation)},
         whole={key for key in keys if not _takes_fractions(record_class, key)},
         cutoffs=_cutoffs(sequence._db_metadata or {}),
@@ -302,6 +304,9 @@ def _compact(
 ) -> CompactionReport:
     state = sequence._db_enter()
     finished = 0
+    if state.is_native and not sequence.db_enabled:
+        # Inside Akkudoktor-EOS, after its database was switched off: nothing can be saved first.
+        return CompactionReport([], dry_run, finished)
     if not dry_run and sequence.db_enabled and not state.is_native:
         finished = finish(sequence, sequence._db_load_metadata())
     for attempt in range(_ATTEMPTS):

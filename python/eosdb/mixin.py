@@ -80,6 +80,8 @@ class DatabaseRecordProtocolMixin(Retention, Frames, SequenceBase[T_Record]):
 
     def _db_initialize_storage(self) -> None:
         """Read the metadata of the namespace; what a new one gets is written by its first save."""
+        if not self.db_enabled:
+            return  # a store that stands for none
         metadata = self._db_load_metadata()
         self.__dict__["_db_state"].metadata_saved = metadata is not None
         if compaction.is_unfinished(metadata):

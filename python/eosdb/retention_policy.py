@@ -29,6 +29,9 @@ class RetentionPolicy:
 
     db_compact_sparse_first: ClassVar[bool] = False
 
+    _db_compact_former: ClassVar[str | None] = None
+    """How values of keys that are configured no longer, and not named, become one; else as ever."""
+
     def db_keep_duration(self) -> Duration | None:
         """Return how long records are kept, `None` for ever; by default as the settings say."""
         hours = cast("SequenceBase[Any]", self)._db_settings().keep_duration_h

@@ -30,6 +30,8 @@ struct Request {
     keys: Vec<String>,
     /// How the readings of keys are consolidated, by name.
     aggregations: BTreeMap<String, String>,
+    /// The same, for those of keys that are configured no longer and not named.
+    former: Option<String>,
     /// The keys that do not take fractions.
     whole: BTreeSet<String>,
     /// The fields that may be None.
@@ -320,7 +322,8 @@ fn consolidation(
     first_wins: bool,
 ) -> PyResult<Consolidation> {
     let takes_fractions = !request.whole.contains(key);
-    let Some(name) = request.aggregations.get(key) else {
+    let former = request.former.as_ref().filter(|_| !request.keys.iter().any(|one| one == key));
+    let Some(name) = request.aggregations.get(key).or(former) else {
         return Ok(match (first_wins, takes_fractions) {
             (true, _) => Consolidation::By(Aggregation::First),
             (false, true) => Consolidation::MeanOrLast,

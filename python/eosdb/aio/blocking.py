@@ -85,6 +85,10 @@ class BlockingSequence(SequenceOperations, DatabaseRecordProtocolMixin[Any]):
     def db_compact_sparse_first(self) -> bool:  # type: ignore[override]  # a class's, here read
         return self._db_stands_for.db_compact_sparse_first
 
+    @property
+    def _db_compact_former(self) -> str | None:  # type: ignore[override]  # as above
+        return self._db_stands_for._db_compact_former
+
     def record_class(self) -> type[Any]:  # type: ignore[override]  # the sequence's
         return self._db_stands_for.record_class()
 

@@ -11,6 +11,7 @@ from typing import Any
 import eosdb
 
 from .. import record_class
+from .._core import Store
 from ..native_database import NativeDatabase
 from ..sequence_operations import insert_or_find, merge
 from .configuration import NO_DATABASE, provider_of
@@ -28,6 +29,12 @@ _READERS = (
     "to_dataframe",
 )
 """What EOS's `DataSequence` reads in Python, record by record, and our mixin natively."""
+
+_UPDATES = ("key_from_lists", "key_from_series", "update_value")
+"""Methods of the synchronous `DataSequence` that insert a record where they have found none."""
+
+_EMPTY_STORE = "_eosdb_empty_store"
+"""The attribute of EOS's database that has what stands for none once there was one."""
 
 
 # ---- akkudoktoreos.core.database --------------------------------------------------------------
@@ -89,21 +96,26 @@ def _backend(ours: type[NativeDatabase], module: ModuleType, flavour: Flavour) -
 
 def _backend_of(database: Any) -> Any:
     """Return EOS's backend if it is the one that is configured, and open."""
-    provider = provider_of(database.config)
-    if provider == NO_DATABASE:
+    if provider_of(database.config) == NO_DATABASE:
         return None
     if hasattr(database, "_database"):
         # The synchronous EOS opens its backend, or changes it, when it is used.
         return database._database()
+    # The asynchronous one changes it by the next call that is awaited: the former serves until then.
     backend = database._db
-    return backend if backend.provider_id() == provider and backend.is_open else None
+    return backend if backend.is_open else None
 
 
 def _native_store_of(database: Any) -> Any:
     backend = _backend_of(database)
     if backend is None:
-        return None
+        # Without any database, what the former one has can be read no longer. An empty store in its
+        # place has sequences forget that, and keep what was not saved.
+        is_off = provider_of(database.config) == NO_DATABASE
+        return vars(database).get(_EMPTY_STORE) if is_off else None
     if isinstance(backend, NativeDatabase):
+        if _EMPTY_STORE not in vars(database):
+            setattr(database, _EMPTY_STORE, Store.memory())
         return backend.native_store
     raise AttributeError("native_store")
 
@@ -123,7 +135,8 @@ def to_dataabc(flavour: Flavour, *, mend: bool) -> Callable[[ModuleType], None]:
         flavour: The EOS that imports it.
         mend: Whether methods of `DataSequence` that lose or distort data are replaced:
             `insert_by_datetime`, so that it merges configured values too and no explicit `None`
-            overwrites a value; `save` and `load`, so that they tell whether the database has the
+            overwrites a value; of the synchronous EOS `update_value` and its kin, so that threads
+            may update the same second; `save` and `load`, so that they tell whether the database has the
             records, and not whether there was anything to do. (EOS's measurements go by that: where
             nothing was to be saved they write all records to a JSON file, and where nothing was to
             be loaded they put that file's old values over newer ones.)
@@ -140,6 +153,9 @@ def to_dataabc(flavour: Flavour, *, mend: bool) -> Callable[[ModuleType], None]:
             sequence._load = _load_asynchronously
         elif mend:
             sequence.insert_by_datetime = _insert
+            for name in _UPDATES:
+                if name in vars(sequence):
+                    setattr(sequence, name, _after_others(vars(sequence)[name]))
             sequence.save = _save
             sequence.load = _load
         record_class.trust(module.DataRecord)
@@ -156,6 +172,24 @@ def _insert(self: Any, record: Any) -> None:
     if existing is not None:
         merge(record, existing)
         self.db_mark_dirty_record(existing)
+
+
+def _after_others(update: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an update of values that does not mind another thread's at the same second.
+
+    EOS looks whether there is a record and inserts one if not. Where another thread was faster, the
+    values would be refused as a duplicate.
+    """
+
+    @functools.wraps(update)
+    def updated(self: Any, *args: Any, **kwargs: Any) -> Any:
+        while True:
+            try:
+                return update(self, *args, **kwargs)
+            except eosdb.DuplicateRecordError:
+                continue  # now there is a record, which is updated
+
+    return updated
 
 
 async def _insert_asynchronously(self: Any, record: Any) -> None:

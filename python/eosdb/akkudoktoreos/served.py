@@ -5,7 +5,9 @@ Its classes are ours, tied to the configuration and the database that EOS has on
 
 from __future__ import annotations
 
+import functools
 import importlib
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -36,6 +38,16 @@ _NAMES = (
     "_DatabaseTimeWindowUnbound",
     "_DatabaseTimestampUnbound",
 )
+
+
+_UNCALLED = ("db_initial_time_window", "db_keep_datetime")
+"""Hooks that EOS's classes override, but that EOS alone never calls.
+
+Its predictions' initial window asks for a setting that does not exist, and its measurements cannot
+do without `measurement.historic_hours`, which may be `None`.
+"""
+
+_logger = logging.getLogger("eosdb")
 
 
 def fill(flavour: Flavour) -> Callable[[ModuleType], None]:
@@ -116,11 +128,35 @@ def _mixin(core: ModuleType, flavour: Flavour) -> type[Any]:
 
         db_compact_sparse_first: ClassVar[bool] = True
 
+        # It may have been a meter, and as such nothing of it is lost.
+        _db_compact_former: ClassVar[str | None] = "meter"
+
+        def __init_subclass__(cls, **options: Any) -> None:
+            """Have hooks that EOS itself never calls say nothing where they fail."""
+            super().__init_subclass__(**options)
+            for name in _UNCALLED:
+                if name in vars(cls):
+                    setattr(cls, name, _forgiven(vars(cls)[name]))
+
         def db_compact_aggregations(self) -> Mapping[str, str]:
             """Return that the keys which EOS's configuration names as meter readings are meters."""
             return dict.fromkeys(_meter_keys(self.config), "meter")
 
     return DatabaseRecordProtocolMixin
+
+
+def _forgiven(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a hook that answers `None`, which is no bound, where it fails."""
+
+    @functools.wraps(hook)
+    def forgiven(self: Any) -> Any:
+        try:
+            return hook(self)
+        except Exception as error:  # noqa: BLE001  # whatever it is, EOS alone never gets to know it
+            _logger.debug("%s.%s() says nothing: %r", type(self).__name__, hook.__name__, error)
+            return None
+
+    return forgiven
 
 
 class _OpenedWhenUsed(aio.DatabaseRecordProtocolMixin[T_Record]):

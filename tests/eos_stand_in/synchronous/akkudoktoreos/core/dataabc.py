@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from akkudoktoreos.core.databaseabc import DatabaseRecordProtocolMixin, DatabaseTimestamp
 from akkudoktoreos.core.records import (
     READERS,
@@ -13,6 +15,8 @@ from akkudoktoreos.core.records import (
     overwrite,
 )
 from pydantic import Field
+
+from eosdb import DateTime
 
 __all__ = ["DataABC", "DataRecord", "DataSequence"]
 
@@ -31,6 +35,14 @@ class DataSequence(SequenceBasics, DatabaseRecordProtocolMixin[DataRecord]):
         else:
             overwrite(present, record)
             self.db_mark_dirty_record(present)
+
+    def update_value(self, date: DateTime, key: str, value: Any) -> None:
+        record = self.db_get_record(DatabaseTimestamp.from_datetime(date))
+        if record is None:
+            self.db_insert_record(self.record_class()(**{"date_time": date, key: value}))
+        else:
+            record[key] = value
+            self.db_mark_dirty_record(record)
 
     def save(self) -> bool:
         return self.db_save_records() > 0
