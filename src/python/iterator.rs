@@ -139,13 +139,13 @@ impl RecordIterator {
         })?;
         let class = binding.record_class.get();
         // Only where no Python code runs meanwhile, for which the collector would be paused too.
-        let pauses = pickles.len() > FEW && class.shape().is_some();
+        let may_pause = pickles.len() > FEW && class.shape().is_some();
         let mut paused = None;
         for (count, (time, pickle)) in pickles.into_iter().enumerate() {
             if count % TURN == 0 {
                 drop(paused.take());
                 yield_to_others(py)?;
-                paused = pauses.then(|| CollectorPause::begin(py)).transpose()?;
+                paused = may_pause.then(|| CollectorPause::begin(py)).transpose()?;
             }
             let made = pickle.map_err(PyErr::from);
             let made = made.and_then(|pickle| class.decode(py, time, &pickle));

@@ -49,7 +49,7 @@ impl SequenceState {
         self.record(py, time)
     }
 
-    /// Return the record at the instant `target`, or None; NotImplemented if that cannot be told
+    /// Return the record at the instant `target`, or None; `NotImplemented` if that cannot be told
     /// without reading or waiting.
     fn get_at_hand<'py>(&self, target: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         at_hand::get(self, target)

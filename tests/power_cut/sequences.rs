@@ -70,7 +70,7 @@ impl Saver {
             let deleted = self.sequence.delete(storage, span).expect("deleted");
             let before = self.rows.len();
             self.rows.retain(|time, _| !(span.start..span.end).contains(time));
-            assert_eq!(deleted, before - self.rows.len());
+            assert_eq!(deleted.0, before - self.rows.len());
         }
     }
 
