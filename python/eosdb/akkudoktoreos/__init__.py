@@ -32,11 +32,11 @@ def install(*, mend: bool = True) -> Flavour:
     Args:
         mend: Whether to replace methods of EOS's `DataSequence` that lose or distort data:
             `insert_by_datetime` (where there is a record at the same second, EOS drops configured
-            values and lets an explicit `None` overwrite), `update_value` of the synchronous EOS (which
-            is refused where another thread was faster), `save` and `load` (by what they return
-            EOS writes all measurements to a JSON file, and reads old ones from it, though the
-            database has them). And whether the server of the synchronous EOS shall save and compact
-            regularly, as its configuration says; by an error in it nothing is done.
+            values and lets an explicit `None` overwrite), `update_value` of the synchronous EOS
+            (which is refused where another thread was faster), `save` and `load` (by what they
+            return EOS writes all measurements to a JSON file, and reads old ones from it, though
+            the database has them). And whether the server of the synchronous EOS shall save and
+            compact regularly, as its configuration says; by an error in it nothing is done.
 
     Returns:
         The EOS that was found.

@@ -101,7 +101,7 @@ def _backend_of(database: Any) -> Any:
     if hasattr(database, "_database"):
         # The synchronous EOS opens its backend, or changes it, when it is used.
         return database._database()
-    # The asynchronous one changes it by the next call that is awaited: the former serves until then.
+    # The asynchronous one changes it by the next call that is awaited; until then it serves.
     backend = database._db
     return backend if backend.is_open else None
 
@@ -136,10 +136,10 @@ def to_dataabc(flavour: Flavour, *, mend: bool) -> Callable[[ModuleType], None]:
         mend: Whether methods of `DataSequence` that lose or distort data are replaced:
             `insert_by_datetime`, so that it merges configured values too and no explicit `None`
             overwrites a value; of the synchronous EOS `update_value` and its kin, so that threads
-            may update the same second; `save` and `load`, so that they tell whether the database has the
-            records, and not whether there was anything to do. (EOS's measurements go by that: where
-            nothing was to be saved they write all records to a JSON file, and where nothing was to
-            be loaded they put that file's old values over newer ones.)
+            may update the same second; `save` and `load`, so that they tell whether the database
+            has the records, and not whether there was anything to do. (EOS's measurements go by
+            that: where nothing was to be saved they write all records to a JSON file, and where
+            nothing was to be loaded they put that file's old values over newer ones.)
     """
 
     def change(module: ModuleType) -> None:
