@@ -90,7 +90,8 @@ def _of_backends(world: World) -> Any:
     facts["foreign"] = [hasattr(database, "native_store"), database.blocking]
     database._db = own
     settings.provider = None
-    facts["none"] = [database.native_store, database.blocking]
+    none = database.native_store
+    facts["none"] = [none is not backend.native_store, none.namespaces(), database.blocking]
     return facts
 
 
@@ -149,11 +150,12 @@ def test_making_a_backend_again_closes_its_store(backends: Seen) -> None:
     assert facts["made again"] == [True, False]
 
 
-def test_only_the_configured_database_is_used_and_only_if_it_is_open(backends: Seen) -> None:
+def test_the_configured_database_is_used_as_soon_as_it_can_be_opened(backends: Seen) -> None:
     """The asynchronous EOS opens or changes it by a coroutine, which no property can await."""
     eos, facts = backends
     if eos.flavour == "asynchronous":
-        assert facts["changed"] == facts["closed"] == ["NoneType", "NoneType"]
+        assert facts["changed"] == ["Store", "SQLiteDatabase"]
+        assert facts["closed"] == ["NoneType", "NoneType"]
     else:
         assert facts["changed"] == ["Store", "LMDBDatabase"]
         assert facts["closed"] == ["Store", "SQLiteDatabase"]
@@ -164,9 +166,10 @@ def test_a_backend_of_others_is_used_by_its_methods(backends: Seen) -> None:
     assert facts["foreign"] == [False, None]
 
 
-def test_without_a_configured_database_there_is_no_store(backends: Seen) -> None:
+def test_without_a_configured_database_there_is_an_empty_store(backends: Seen) -> None:
+    """It has sequences forget what was stored: that cannot be read any longer."""
     _, facts = backends
-    assert facts["none"] == [None, None]
+    assert facts["none"] == [True, [], None]
 
 
 def _of_classes(world: World) -> Any:
