@@ -65,7 +65,7 @@ def test_damage_is_found_put_aside_and_told(folder: Path) -> None:
     assert "damaged" in run("stats", "house.db").stdout
     assert run("repair", "house.db").exit_code == 0
     assert outcome("verify", "house.db")["quarantined"] == {"house": 1}
-    assert "1 values are in quarantine" in run("verify", "house.db").stdout
+    assert "in quarantine from earlier repairs: 1 value\n" in run("verify", "house.db").stdout
     assert run("migrate", "house.db", "copy").exit_code == 0
     assert outcome("verify", "copy")["quarantined"] == {"house": 1}
     assert folder.exists()
