@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
+import importlib
+import multiprocessing
+import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final, TypeVar
 
-from support import PROGRAM, WITH_TESTS, House, engine_for, when
+from forked import FORKED
+from support import House, engine_for, when
 
 T = TypeVar("T")
 
 AT_ONCE: Final = 0.002
 """Seconds that a quarter of the processes live at most: what is short must be hit too."""
-
-STAYING: Final = f"""{PROGRAM}
-print("done", flush=True)
-sys.stdin.read()
-"""
-"""Lives on when its work is done, until it is killed."""
 
 
 @dataclass(frozen=True)
@@ -51,30 +49,40 @@ def kill(program: str, *arguments: object, after: float | None) -> Killed:
     Returns:
         What is known of it.
     """
-    with subprocess.Popen(  # noqa: S603  our own interpreter
-        [sys.executable, "-c", STAYING, program, *map(str, arguments)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=WITH_TESTS,
-    ) as child:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "start\n"
+    output, its_output = FORKED.Pipe(duplex=False)
+    process = FORKED.Process(target=_run_and_stay, args=(its_output, program, *map(str, arguments)))
+    process.start()
+    its_output.close()
+    with open(output.fileno(), closefd=False) as printed, output:
+        assert printed.readline() == "start\n"
         started = time.perf_counter()
         lines = []
         if after is None:
-            while (line := child.stdout.readline()) != "done\n":
+            while (line := printed.readline()) != "done\n":
                 assert line, "the program failed"
                 lines.append(line)
         else:
             time.sleep(after)
         seconds = time.perf_counter() - started
-        child.kill()
-        lines += child.stdout.readlines()
+        process.kill()
+        lines += printed.readlines()
+    process.join()
     # Whatever ended it otherwise is an error of its own.
-    assert child.returncode == -signal.SIGKILL
+    assert process.exitcode == -signal.SIGKILL
     whole = [line[:-1] for line in lines if line.endswith("\n")]
     return Killed([line for line in whole if line != "done"], seconds)
+
+
+def _run_and_stay(output: Connection, program: str, *arguments: str) -> None:
+    """Run a program, and live on when its work is done, until the process is killed."""
+    os.dup2(output.fileno(), 1)
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115  until the end of the process
+    module, name = program.split(":")
+    getattr(importlib.import_module(module), name)(*arguments)
+    print("done", flush=True)  # noqa: T201  that is what is waited for
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
 
 
 def delay(chosen: random.Random, longest: float) -> float:

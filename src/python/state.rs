@@ -260,7 +260,7 @@ impl SequenceState {
             if same {
                 self.lock(py).reopened();
             } else {
-                let gone = self.lock(py).detach();
+                let gone = self.lock(py).replace_storage();
                 drop(gone);
             }
         }

@@ -61,6 +61,7 @@ pub struct Rewrite {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SavePlan {
     change: u64,
+    replaced: u64,
     /// Rows to write, in ascending order.
     pub puts: Vec<i64>,
     /// Rows to delete, in ascending order.
@@ -150,6 +151,7 @@ impl<R> Index<R> {
     pub fn plan_save(&mut self) -> SavePlan {
         let plan = SavePlan {
             change: self.change,
+            replaced: self.replaced,
             puts: self.dirty().collect(),
             deletes: self.deleted().collect(),
         };
@@ -162,8 +164,13 @@ impl<R> Index<R> {
     }
 
     /// Notes that `plan` is in storage, whose generation it moved to `generation`, `None` if it
-    /// changed nothing there. What was changed since the plan was made stays pending.
+    /// changed nothing there. What was changed since the plan was made stays pending, and so does
+    /// all of it if there has been another storage since, which has nothing of it.
     pub fn saved(&mut self, plan: &SavePlan, generation: Option<u64>) {
+        if plan.replaced != self.replaced {
+            self.unsettled(plan);
+            return;
+        }
         for (times, written) in [(&plan.puts, true), (&plan.deletes, false)] {
             for time in times {
                 if self.settle(*time, written, plan.change) {

@@ -95,6 +95,8 @@ pub struct Index<R> {
     pub(super) phase: Phase,
     pub(super) generation: Option<u64>,
     pub(super) basis: u64,
+    /// How often another storage took the place of one.
+    pub(super) replaced: u64,
     pub(super) change: u64,
     pub(super) version: u64,
 }
@@ -113,6 +115,7 @@ impl<R> Default for Index<R> {
             phase: Phase::None,
             generation: None,
             basis: 0,
+            replaced: 0,
             change: 0,
             version: 0,
         }
@@ -405,6 +408,7 @@ impl<R> Index<R> {
             phase: self.phase,
             generation: self.generation,
             basis: self.basis,
+            replaced: self.replaced,
             change: self.change,
             version: self.version,
         })

@@ -161,6 +161,13 @@ impl<R> Index<R> {
         gone.into_iter().map(|(_, slot)| slot).collect()
     }
 
+    /// Forgets everything that came from storage, because there is another now. What is pending
+    /// stays, though a save may just be bringing it to the former one.
+    pub fn replace_storage(&mut self) -> Vec<Slot<R>> {
+        self.replaced += 1;
+        self.detach()
+    }
+
     /// Forgets every row, saved or not; deletions stay pending.
     pub fn clear_rows(&mut self) -> Vec<Slot<R>> {
         self.pending.retain(|_, pending| pending.mark == Mark::Delete);

@@ -1,8 +1,6 @@
 """Runs a function of a test in a process of its own, in which the stand-in for EOS is at hand.
 
-The hook that eosdb puts into Python's imports must not reach the tests' own process. A new process
-is a copy of one that has imported eosdb and pandas and done nothing else: importing them takes
-longer than most tests.
+The hook that eosdb puts into Python's imports must not reach the tests' own process.
 """
 
 from __future__ import annotations
@@ -11,7 +9,6 @@ import asyncio
 import importlib
 import inspect
 import json
-import multiprocessing
 import os
 import shutil
 import subprocess
@@ -23,14 +20,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from forked import FORKED
+
 import eosdb.akkudoktoreos
 
 _HERE = Path(__file__).parent
 
 FLAVOURS = ("synchronous", "asynchronous")
-
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["eosdb.akkudoktoreos", "pandas", "pytest"])
 
 
 @dataclass
@@ -103,8 +99,8 @@ class StandIn:
         """
         self.data.mkdir(exist_ok=True)
         name = (function.__module__, function.__name__)
-        here, there = _PROCESSES.Pipe(duplex=False)
-        process = _PROCESSES.Process(target=_call, args=(there, name, self, how))
+        here, there = FORKED.Pipe(duplex=False)
+        process = FORKED.Process(target=_call, args=(there, name, self, how))
         process.start()
         there.close()
         try:

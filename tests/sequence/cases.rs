@@ -42,6 +42,26 @@ pub fn others(storage: &Storage, puts: &[(i64, u32)], deletes: &[i64]) {
 }
 
 #[test]
+fn what_was_being_saved_when_storage_was_replaced_is_saved_to_the_new_one_too() {
+    let (_, former) = store();
+    let (_, storage) = store();
+    let sequence = Sequence::default();
+    insert(&sequence, Some(&former), START, 1);
+    let (plan, values) = planned(&sequence);
+    let gone = sequence.lock().replace_storage();
+    assert!(gone.is_empty(), "nothing was saved yet");
+    sequence.commit(&former, &plan, values, MetadataChange::Keep).expect("saved");
+    assert_eq!(sequence.lock().dirty().collect::<Vec<_>>(), [START]);
+    save(&sequence, &storage).expect("saved");
+    assert!(sequence.lock().plan_save().is_empty());
+    for storage in [former, storage] {
+        let fresh = Sequence::<Record>::default();
+        fresh.load(Some(&storage), Span::ALL).expect("loaded");
+        assert_eq!(value_at(&fresh, &storage, START), Some(1));
+    }
+}
+
+#[test]
 fn a_failed_save_leaves_everything_pending_to_be_saved_again() {
     let (store, storage) = store();
     let sequence = Sequence::default();
