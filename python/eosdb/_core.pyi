@@ -411,6 +411,10 @@ class Store:
     def memory() -> Store:
         """Make an empty store in memory."""
 
+    @staticmethod
+    def none() -> Store:
+        """Make an empty store that stands for none: what another one had is forgotten for it."""
+
     @property
     def is_open(self) -> bool:
         """Whether the store is open."""

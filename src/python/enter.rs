@@ -142,7 +142,12 @@ fn bind(owner: &Bound<'_, PyAny>, state: &SequenceState) -> PyResult<()> {
         None => owner.getattr(intern!(py, "database"))?,
     };
     let access = access(&database)?;
-    let namespace = if matches!(access, Access::None) {
+    let is_none = match &access {
+        Access::None => true,
+        Access::Native(store) => store.get().is_none(),
+        Access::Methods => false,
+    };
+    let namespace = if is_none {
         None
     } else {
         let namespace = owner.call_method0(intern!(py, "db_namespace"))?;

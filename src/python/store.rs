@@ -31,12 +31,18 @@ type ForeignRow<'py> = (Bound<'py, PyBytes>, Bound<'py, PyBytes>, String);
 pub struct Store {
     store: Arc<dyn CoreStore>,
     read_only: bool,
+    is_none: bool,
 }
 
 impl Store {
     /// The store `store`, for Python.
     pub fn new(store: Arc<dyn CoreStore>, read_only: bool) -> Self {
-        Self { store, read_only }
+        Self { store, read_only, is_none: false }
+    }
+
+    /// Whether the store stands for none, which has no namespaces either.
+    pub fn is_none(&self) -> bool {
+        self.is_none
     }
 
     /// The store itself.
@@ -96,7 +102,7 @@ impl Store {
         let durability = durability_named(durability)?;
         let options = LmdbOptions { max_map_size, durability, read_only };
         let store = py.detach(|| LmdbStore::open(&path, options))?;
-        Ok(Self { store, read_only })
+        Ok(Self::new(store, read_only))
     }
 
     /// Tell whether this process has the LMDB environment in the directory `path` open.
@@ -140,7 +146,7 @@ impl Store {
         let durability = durability_named(durability)?;
         let options = SqliteOptions { durability, read_only, busy_timeout: seconds(timeout)? };
         let store = py.detach(|| SqliteStore::open(&path, options))?;
-        Ok(Self { store, read_only })
+        Ok(Self::new(store, read_only))
     }
 
     /// Tell whether `file` is an SQLite file.
@@ -175,7 +181,13 @@ impl Store {
     /// Make an empty store in memory.
     #[staticmethod]
     fn memory() -> Self {
-        Self { store: Arc::new(MemoryStore::default()), read_only: false }
+        Self::new(Arc::new(MemoryStore::default()), false)
+    }
+
+    /// Make an empty store that stands for none: what another one had is forgotten for it.
+    #[staticmethod]
+    fn none() -> Self {
+        Self { is_none: true, ..Self::memory() }
     }
 
     /// Whether the store is open.

@@ -115,7 +115,7 @@ def _native_store_of(database: Any) -> Any:
         return vars(database).get(_EMPTY_STORE) if is_off else None
     if isinstance(backend, NativeDatabase):
         if _EMPTY_STORE not in vars(database):
-            setattr(database, _EMPTY_STORE, Store.memory())
+            setattr(database, _EMPTY_STORE, Store.none())
         return backend.native_store
     raise AttributeError("native_store")
 
