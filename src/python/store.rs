@@ -29,7 +29,7 @@ type ForeignRow<'py> = (Bound<'py, PyBytes>, Bound<'py, PyBytes>, String);
 /// A store of the core: namespaces of ordered keys and values.
 #[pyclass(frozen, module = "eosdb._core")]
 pub struct Store {
-    store: Arc<dyn CoreStore>,
+    inner: Arc<dyn CoreStore>,
     read_only: bool,
     is_none: bool,
 }
@@ -37,7 +37,7 @@ pub struct Store {
 impl Store {
     /// The store `store`, for Python.
     pub fn new(store: Arc<dyn CoreStore>, read_only: bool) -> Self {
-        Self { store, read_only, is_none: false }
+        Self { inner: store, read_only, is_none: false }
     }
 
     /// Whether the store stands for none, which has no namespaces either.
@@ -47,7 +47,7 @@ impl Store {
 
     /// The store itself.
     pub fn inner(&self) -> &Arc<dyn CoreStore> {
-        &self.store
+        &self.inner
     }
 
     /// Whether the store refuses changes.
@@ -193,7 +193,7 @@ impl Store {
     /// Whether the store is open.
     #[getter]
     fn is_open(&self) -> bool {
-        self.store.is_open()
+        self.inner.is_open()
     }
 
     /// Whether the store refuses changes.
@@ -204,12 +204,12 @@ impl Store {
 
     /// Close the store; closing twice is no error.
     fn close(&self, py: Python<'_>) {
-        py.detach(|| self.store.close());
+        py.detach(|| self.inner.close());
     }
 
     /// Bring everything committed so far to disk.
     fn sync(&self, py: Python<'_>) -> PyResult<()> {
-        Ok(py.detach(|| self.store.sync())?)
+        Ok(py.detach(|| self.inner.sync())?)
     }
 
     /// Write `records` in one transaction; return how many. Their keys must be timestamps unless
@@ -222,7 +222,7 @@ impl Store {
         any_keys: bool,
     ) -> PyResult<usize> {
         let batch = Batch { puts: records, any_keys, ..Batch::default() };
-        Ok(py.detach(|| self.store.commit(namespace, &batch))?.written)
+        Ok(py.detach(|| self.inner.commit(namespace, &batch))?.written)
     }
 
     /// Delete `keys` in one transaction; return how many existed.
@@ -233,7 +233,7 @@ impl Store {
         keys: Vec<Vec<u8>>,
     ) -> PyResult<usize> {
         let batch = Batch { deletes: keys.into(), ..Batch::default() };
-        Ok(py.detach(|| self.store.commit(namespace, &batch))?.deleted)
+        Ok(py.detach(|| self.inner.commit(namespace, &batch))?.deleted)
     }
 
     /// Replace the namespace's metadata; `None` deletes it.
@@ -245,7 +245,7 @@ impl Store {
     ) -> PyResult<()> {
         let metadata = metadata.map_or(MetadataChange::Delete, MetadataChange::Put);
         let batch = Batch { metadata, ..Batch::default() };
-        py.detach(|| self.store.commit(namespace, &batch))?;
+        py.detach(|| self.inner.commit(namespace, &batch))?;
         Ok(())
     }
 
@@ -255,7 +255,7 @@ impl Store {
         py: Python<'py>,
         namespace: Option<&str>,
     ) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        let metadata = py.detach(|| self.store.metadata(namespace))?;
+        let metadata = py.detach(|| self.inner.metadata(namespace))?;
         Ok(metadata.map(|bytes| PyBytes::new(py, &bytes)))
     }
 
@@ -271,7 +271,7 @@ impl Store {
         let order = if reverse { Order::Descending } else { Order::Ascending };
         let rows = py.detach(|| -> Result<Vec<Pair>> {
             let mut rows = Vec::new();
-            self.store.scan(namespace, range(start, end), order, &mut |key, value| {
+            self.inner.scan(namespace, range(start, end), order, &mut |key, value| {
                 rows.push((key.to_vec(), value.to_vec()));
                 ControlFlow::Continue(())
             })?;
@@ -294,7 +294,7 @@ impl Store {
         start: Option<&[u8]>,
         end: Option<&[u8]>,
     ) -> PyResult<u64> {
-        Ok(py.detach(|| self.store.count(namespace, range(start, end)))?)
+        Ok(py.detach(|| self.inner.count(namespace, range(start, end)))?)
     }
 
     /// Return the first and the last key, `None` where there is no record.
@@ -306,7 +306,7 @@ impl Store {
         let ends = py.detach(|| -> Result<Option<(Vec<u8>, Vec<u8>)>> {
             let end = |order| -> Result<Option<Vec<u8>>> {
                 let mut found = None;
-                self.store.scan(namespace, KeyRange::default(), order, &mut |key, _| {
+                self.inner.scan(namespace, KeyRange::default(), order, &mut |key, _| {
                     found = Some(key.to_vec());
                     ControlFlow::Break(())
                 })?;
@@ -319,12 +319,12 @@ impl Store {
 
     /// List the namespaces, sorted, without the unnamed one.
     fn namespaces(&self, py: Python<'_>) -> PyResult<Vec<String>> {
-        Ok(py.detach(|| self.store.namespaces())?)
+        Ok(py.detach(|| self.inner.namespaces())?)
     }
 
     /// List what belongs to no namespace: namespace, key and what it is.
     fn foreign<'py>(&self, py: Python<'py>) -> PyResult<Vec<ForeignRow<'py>>> {
-        let foreign = py.detach(|| self.store.foreign())?;
+        let foreign = py.detach(|| self.inner.foreign())?;
         let bytes = |bytes: &[u8]| PyBytes::new(py, bytes);
         Ok(foreign
             .into_iter()
@@ -334,7 +334,7 @@ impl Store {
 
     /// Return figures about the namespace.
     fn stats<'py>(&self, py: Python<'py>, namespace: Option<&str>) -> PyResult<Bound<'py, PyDict>> {
-        let stats = py.detach(|| self.store.stats(namespace))?;
+        let stats = py.detach(|| self.inner.stats(namespace))?;
         let figures = PyDict::new(py);
         for (name, value) in [
             ("entries", stats.entries),
@@ -354,7 +354,7 @@ impl Store {
 
     /// Write a consistent copy into the directory `target`, without free pages where `compact`.
     fn copy_to(&self, py: Python<'_>, target: PathBuf, compact: bool) -> PyResult<()> {
-        Ok(py.detach(|| self.store.copy_to(&target, compact))?)
+        Ok(py.detach(|| self.inner.copy_to(&target, compact))?)
     }
 }
 
