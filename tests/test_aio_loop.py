@@ -105,6 +105,28 @@ def test_during_a_commit_the_loop_looks_and_changes_what_is_not_rewritten(tmp_pa
     run(main())
 
 
+def test_a_save_of_nothing_waits_for_no_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy loop gets to know late what a thread has done: twenty-five saves took nine seconds."""
+
+    async def main() -> None:
+        async with aio.LMDBDatabase(tmp_path / "db") as database:
+            sequence = House(database=database)
+            with monkeypatch.context() as without_threads:
+                without_threads.setattr(threads._THREADS, "pool", None)
+                assert await sequence.db_save_records() == await sequence.db_autosave() == 0
+                assert not await sequence.save()
+            await sequence.db_insert_record(reading(1))
+            with monkeypatch.context() as without_threads, pytest.raises(AttributeError):
+                without_threads.setattr(threads._THREADS, "pool", None)
+                await sequence.db_save_records()
+            assert await sequence.db_save_records() == 1
+            assert await House(database=database).db_count_records() == 1
+
+    run(main())
+
+
 def test_what_is_looked_up_at_its_second_is_at_hand_like_any_other() -> None:
     async def main() -> None:
         database = CoroutineDatabase()

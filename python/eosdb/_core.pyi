@@ -233,6 +233,9 @@ class SequenceState:
     def mark_dirty_at_hand(self, target: object) -> bool:
         """Do as `mark_dirty` and return True, if that can be done without waiting."""
 
+    def is_saved_at_hand(self) -> bool:
+        """Tell whether it is known, without waiting, that there is nothing to save."""
+
     def delete(self, start: object | None, end: object | None) -> int:
         """Delete the records of `[start, end)`; return how many there were."""
 

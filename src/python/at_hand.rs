@@ -65,3 +65,10 @@ pub fn mark_dirty(state: &SequenceState, target: &Bound<'_, PyAny>) -> PyResult<
     let index = state.sequence().at_hand(None, time)?;
     Ok(index.is_some_and(|mut index| index.mark_dirty(time)))
 }
+
+/// Tells whether it is known at once that a save would write nothing.
+pub fn is_saved(state: &SequenceState, py: Python<'_>) -> bool {
+    // In a database of another language a save finishes what another one has begun.
+    state.binding(py).is_some_and(|binding| binding.native)
+        && state.sequence().mutex().try_lock().is_ok_and(|index| index.is_saved())
+}

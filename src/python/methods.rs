@@ -171,6 +171,11 @@ impl SequenceState {
         at_hand::mark_dirty(self, target)
     }
 
+    /// Tell whether it is known, without waiting, that there is nothing to save.
+    fn is_saved_at_hand(&self, py: Python<'_>) -> bool {
+        at_hand::is_saved(self, py)
+    }
+
     /// Delete the records of `[start, end)`; return how many there were.
     fn delete(
         &self,

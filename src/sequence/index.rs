@@ -182,6 +182,12 @@ impl<R> Index<R> {
         self.marked(|pending| pending.mark == Mark::Put)
     }
 
+    /// Tells whether the next save has nothing to write and nothing to delete.
+    #[must_use]
+    pub fn is_saved(&self) -> bool {
+        self.pending.values().all(|pending| pending.mark == Mark::Held)
+    }
+
     /// The instants that the next save writes for the first time.
     pub fn fresh(&self) -> impl Iterator<Item = i64> {
         self.marked(|pending| pending.mark == Mark::Put && pending.stored != Some(true))

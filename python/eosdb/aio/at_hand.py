@@ -47,6 +47,11 @@ class _SequenceAtHand(BlockingSequence):
         if not enter(self).mark_dirty_at_hand(timestamp_of(record)):
             raise _NotAtHandError
 
+    def db_save_records(self) -> int:
+        if self.db_enabled and not enter(self).is_saved_at_hand():
+            raise _NotAtHandError
+        return 0
+
 
 async def do_at_hand(
     method: Callable[Concatenate[Any, P], R], sequence: Any, *args: P.args, **kwargs: P.kwargs

@@ -86,5 +86,5 @@ class DataSequence(SequenceModel, DatabaseRecordProtocolMixin[Any]):
 
     # Storage
 
-    save = asynchronous(SequenceOperations.save)
+    save = at_hand(SequenceOperations.save)
     load = asynchronous(SequenceOperations.load)

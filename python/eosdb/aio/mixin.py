@@ -18,7 +18,7 @@ from ..timestamps import (
     DatabaseTimeWindowType,
 )
 from . import threads
-from .at_hand import do_at_hand
+from .at_hand import at_hand, do_at_hand
 from .blocking import BlockingDatabase, asynchronous, in_thread_of, run
 
 __all__ = ["DatabaseRecordMixin", "DatabaseRecordProtocolMixin"]
@@ -113,8 +113,8 @@ class DatabaseRecordProtocolMixin(SequenceBase[T_Record]):
     # ---- loading, saving, statistics -------------------------------------------------------
 
     db_load_records = asynchronous(Synchronous.db_load_records)
-    db_save_records = asynchronous(Synchronous.db_save_records)
-    db_autosave = asynchronous(Synchronous.db_autosave)
+    db_save_records = at_hand(Synchronous.db_save_records)
+    db_autosave = at_hand(Synchronous.db_autosave)
     db_get_stats = asynchronous(Synchronous.db_get_stats)
     _db_ensure_initialized = asynchronous(Synchronous._db_ensure_initialized)
     _db_init_metadata = asynchronous(Synchronous._db_init_metadata)
