@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import pickle
 import subprocess
 import sys
@@ -185,6 +186,18 @@ class Watch:
         self._thread.join()
 
 
+@pytest.fixture
+def _eager_threads() -> Iterator[None]:
+    """Who waits for the interpreter asks for it at once, and the collector keeps it for nobody."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    gc.disable()
+    yield
+    gc.enable()
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("_eager_threads")
 def test_long_reading_yields_to_other_threads() -> None:
     with eosdb.MemoryDatabase() as database:
         sequence = SyncHouse(database=database)
@@ -198,6 +211,7 @@ def test_long_reading_yields_to_other_threads() -> None:
         assert watch.longest < watch.total / 2
 
 
+@pytest.mark.usefixtures("_eager_threads")
 def test_a_long_save_yields_to_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     begun, ended = threading.Event(), threading.Event()
     by_python, steps = pickle.dumps, 0
