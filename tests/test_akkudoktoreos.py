@@ -442,10 +442,11 @@ def test_a_program_starts_itself_again_on_eosdb(
     assert (done.stderr, done.stdout.splitlines()) == ("", [f"True {module}"] * 2)
 
 
-def test_a_program_spawns_processes_on_eosdb(one: StandIn) -> None:
-    done = one.python(*RUNNER, "-m", "parent", "spawn")
-    told = ["True eosdb.akkudoktoreos.additions"] * 2
-    assert (done.stderr, done.stdout.splitlines()) == ("", told)
+@pytest.mark.parametrize("options", [(), ("--unmended",)])
+def test_a_program_spawns_processes_on_eosdb(one: StandIn, options: tuple[str, ...]) -> None:
+    done = one.python(*RUNNER, *options, "-m", "parent", "spawn")
+    module = "akkudoktoreos.core.dataabc" if options else "eosdb.akkudoktoreos.additions"
+    assert (done.stderr, done.stdout.splitlines()) == ("", [f"True {module}"] * 2)
 
 
 def test_the_runner_tells_how_it_is_used(one: StandIn) -> None:
