@@ -98,9 +98,8 @@ class StandIn:
             What the function returned, by way of JSON.
         """
         self.data.mkdir(exist_ok=True)
-        name = (function.__module__, function.__name__)
         here, there = FORKED.Pipe(duplex=False)
-        process = FORKED.Process(target=_call, args=(there, name, self, how))
+        process = FORKED.Process(target=_call, args=(there, function, self, how))
         process.start()
         there.close()
         try:
@@ -197,21 +196,19 @@ class World:
         return rows
 
 
-def _call(answer: Connection, name: tuple[str, str], eos: StandIn, how: str) -> None:
+def _call(answer: Connection, function: Callable[[World], Any], eos: StandIn, how: str) -> None:
     """Call a function of a test in this process, and answer what it returns or what went wrong.
 
     Args:
         answer: Where to answer.
-        name: The names of the function's module and of the function.
+        function: The function.
         eos: The stand-in.
         how: As for `StandIn.run`.
     """
     os.chdir(eos.data)
     sys.path.append(str(eos.source))
-    module, function = name
     try:
-        called = getattr(importlib.import_module(module), function)
-        told = json.dumps(called(World(eos.data, how)))
+        told = json.dumps(function(World(eos.data, how)))
     except BaseException:
         answer.send((False, traceback.format_exc()))
         raise
